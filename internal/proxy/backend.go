@@ -1,0 +1,19 @@
+// Package proxy keeps the kernel's Service rules equal to the plan, once for all backends: it paces, retries, and
+// reconciles, and reports what a node's health checks and metrics need.
+package proxy
+
+import (
+	"context"
+
+	"github.com/switchyard-net/switchyard/internal/plan"
+)
+
+// Backend makes the kernel equal to a plan. A Backend is used from one goroutine at a time.
+type Backend interface {
+	// Sync makes the kernel equal to u.Plan. The first Sync, and the next one after an error, start from the
+	// kernel's real state, whatever Changed says. A failed Sync leaves either the old or the new rules of each
+	// Service in force, never a mixture.
+	Sync(ctx context.Context, u plan.Update) (plan.Report, error)
+	// Cleanup removes all that the backend ever made in the kernel; it is idempotent.
+	Cleanup(ctx context.Context) error
+}
