@@ -1,0 +1,12 @@
+// Command switchyard is the Service layer of Kubernetes in one program.
+package main
+
+import (
+	"os"
+
+	"github.com/switchyard-net/switchyard/internal/cli"
+)
+
+func main() {
+	os.Exit(cli.Main(os.Args[1:], os.Stdout, os.Stderr))
+}
