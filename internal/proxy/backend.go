@@ -17,3 +17,11 @@ type Backend interface {
 	// Cleanup removes all that the backend ever made in the kernel; it is idempotent.
 	Cleanup(ctx context.Context) error
 }
+
+// Inspector is a Backend that can tell cheaply whether its rules are still as its last Sync left them. It is asked
+// about once a second; a Backend that is none is compared with the kernel in full every SyncPeriod instead.
+type Inspector interface {
+	// Intact reports whether nobody else can have changed the rules since the last successful Sync. False, or an
+	// error, leads to a full Sync.
+	Intact(ctx context.Context) (bool, error)
+}
