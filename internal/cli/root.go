@@ -56,6 +56,7 @@ func newRootCommand() *cobra.Command {
 	}
 	addLogFlags(root.PersistentFlags())
 	root.AddCommand(
+		newControllerCommand(),
 		newEchoCommand(),
 		newVersionCommand(),
 	)
