@@ -31,8 +31,9 @@ demo: build ## Show examples/my-nginx on a standalone cluster of two nodes, expe
 	go run ./internal/demo
 
 .PHONY: bench-proxy
-bench-proxy: build ## Compare the service proxy with kube-proxy, at 1,000 and 10,000 Services (as root; about half an hour)
-	go build -C standalone -o ../bin/bench/ k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-proxy ./cmd/bench-etcd
+bench-proxy: build ## Compare the service proxy with kube-proxy, at 1,000 and 10,000 Services (as root; BENCH_FLAGS=-quick: 1,000 only)
+	go build -C standalone -o ../bin/bench/ k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-proxy
+	go build -C standalone -o ../bin/bench/etcd go.etcd.io/etcd/server/v3
 	go run ./bench/proxy $(BENCH_FLAGS)
 
 .PHONY: fuzz

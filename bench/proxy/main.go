@@ -1,0 +1,132 @@
+// Proxy measures Switchyard's service proxy beside kube-proxy, against one API server: `make bench-proxy`.
+//
+// Everything runs in network namespaces of the benchmark's own, without a route out. The table goes to standard output,
+// progress to standard error, the values to bench/out/proxy.json.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/switchyard-net/switchyard/bench/report"
+	"github.com/switchyard-net/switchyard/internal/lab"
+)
+
+// options are the flags.
+type options struct {
+	quick    bool
+	changes  int
+	sizes    []int
+	only     string
+	binaries string
+	out      string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := func() error {
+		o, err := parse()
+		if err != nil {
+			return err
+		}
+		return bench(ctx, o)
+	}()
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench-proxy:", err)
+		os.Exit(1)
+	}
+}
+
+func parse() (options, error) {
+	var o options
+	var sizes string
+	flag.BoolVar(&o.quick, "quick", false, "1,000 Services and 20 changes only")
+	flag.IntVar(&o.changes, "changes", 100, "endpoints to replace, one at a time")
+	flag.StringVar(&sizes, "services", "1000,10000", "numbers of Services, ascending")
+	flag.StringVar(&o.only, "only", "", "measure only the systems whose name and mode contain this")
+	flag.StringVar(&o.binaries, "bin", "bin", "directory of the programs that make has built")
+	flag.StringVar(&o.out, "out", filepath.Join("bench", "out"), "directory of the results")
+	flag.Parse()
+	if o.quick {
+		o.changes, sizes = 20, "1000"
+	}
+	for text := range strings.SplitSeq(sizes, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < sampled || n > 10000 {
+			return options{}, fmt.Errorf("-services %q: want numbers from %d to 10000, with commas between them", sizes, sampled)
+		}
+		o.sizes = append(o.sizes, n)
+	}
+	if o.changes < 1 || o.changes > 2000 {
+		return options{}, fmt.Errorf("-changes %d: want 1 to 2000", o.changes)
+	}
+	if os.Geteuid() != 0 {
+		return options{}, errors.New("network namespaces are needed: run it as root")
+	}
+	var err error
+	// The programs run with other working directories' files in their configuration, so paths are made absolute.
+	if o.binaries, err = filepath.Abs(o.binaries); err != nil {
+		return options{}, err
+	}
+	o.out, err = filepath.Abs(o.out)
+	return o, err
+}
+
+func bench(ctx context.Context, o options) (err error) {
+	if err := lab.Sweep(); err != nil {
+		return fmt.Errorf("clear up after an earlier run: %w", err)
+	}
+	dir := filepath.Join(o.out, "proxy-run")
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), linkLegacyIPTables(filepath.Join(dir, "iptables-legacy"))); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "starting etcd and kube-apiserver")
+	control, err := startControlPlane(ctx, filepath.Join(o.binaries, "bench"), dir)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, control.close()); err == nil {
+			err = os.RemoveAll(dir) // after a failure the logs in it say why
+		}
+	}()
+	rows, err := measureAll(ctx, o, control, dir)
+	// What was measured before a failure is worth keeping.
+	return errors.Join(err, publish(ctx, o, rows))
+}
+
+// measureAll measures every system at every size, against the one API server.
+func measureAll(ctx context.Context, o options, control *controlPlane, dir string) ([]report.Row, error) {
+	var rows []report.Row
+	corpus := &corpus{client: control.client}
+	for _, size := range o.sizes {
+		began := time.Now()
+		if err := corpus.grow(ctx, size); err != nil {
+			return rows, err
+		}
+		fmt.Fprintf(os.Stderr, "%d Services with %d endpoints each (%.0fs)\n", size, endpointsPerService, time.Since(began).Seconds())
+		for _, system := range systems() {
+			if !strings.Contains(system.String(), o.only) {
+				continue
+			}
+			fmt.Fprintf(os.Stderr, "%s, %d Services\n", system, size)
+			run := run{system: system, corpus: corpus, changes: o.changes, binaries: o.binaries, dir: dir}
+			err := run.measure(ctx, control)
+			rows = append(rows, run.rows...)
+			if err != nil {
+				return rows, err
+			}
+		}
+	}
+	return rows, nil
+}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/switchyard-net/switchyard/bench/report"
+)
+
+const (
+	firstSyncTimeout = 10 * time.Minute
+	changeTimeout    = time.Minute
+	// sampled Services, first and last among them, are polled for the first sync; all others are tried after it.
+	sampled      = 20
+	samplePause  = 20 * time.Millisecond
+	loadRounds   = 5
+	loadWorkers  = 4
+	loadCount    = 20000
+	loadDuration = 2 * time.Second
+)
+
+// run is the measurement of one system with the corpus as it is.
+type run struct {
+	system   system
+	corpus   *corpus
+	changes  int
+	binaries string
+	dir      string // of configuration and logs
+	network  *network
+	process  *process
+	rows     []report.Row
+}
+
+func (r *run) record(name, metric, unit string, value float64) {
+	r.rows = append(r.rows, report.Row{
+		System: r.system.name, Mode: r.system.mode, Case: name, Services: r.corpus.services,
+		Metric: metric, Unit: unit, Value: value,
+	})
+}
+
+// measure starts the system in a network of its own, measures it and removes all again.
+func (r *run) measure(ctx context.Context, control *controlPlane) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if r.network, err = newNetwork(ctx, control.lan); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.network.close()) }()
+	began := time.Now()
+	if err := r.start(ctx, control.kubeconfig); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.process.stop()) }()
+	steps := []func(context.Context) error{
+		func(ctx context.Context) error { return r.firstSync(ctx, began) },
+		r.endpointChanges,
+		func(context.Context) error { return r.memory() },
+		func(context.Context) error { return r.connectionRates() },
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return errors.Join(fmt.Errorf("measure %s with %d Services: %w", r.system, r.corpus.services, err), r.process.exited())
+		}
+	}
+	return nil
+}
+
+func (r *run) start(ctx context.Context, kubeconfig string) (err error) {
+	name := fmt.Sprintf("%s-%s-%d", r.system.name, r.system.mode, r.corpus.services)
+	configuration := filepath.Join(r.dir, name+".yaml")
+	if err := os.WriteFile(configuration, r.system.configuration(kubeconfig), 0o600); err != nil {
+		return fmt.Errorf("write the configuration of %s: %w", r.system, err)
+	}
+	args := append(r.system.command(r.binaries), "--config="+configuration)
+	command := r.network.node.Command(ctx, args[0], args[1:]...)
+	if r.system.path != "" {
+		command.Env = append(os.Environ(), "PATH="+filepath.Join(r.dir, r.system.path)+":"+os.Getenv("PATH"))
+	}
+	r.process, err = startProcess(command, filepath.Join(r.dir, name+".log"))
+	return err
+}
+
+// firstSync waits until Services all over the corpus answer, then makes sure that all do.
+func (r *run) firstSync(ctx context.Context, began time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, firstSyncTimeout)
+	defer cancel()
+	go func() {
+		select {
+		case <-r.process.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	var all, sample []netip.AddrPort
+	for i := range r.corpus.services {
+		all = append(all, frontend(i))
+	}
+	for i := range sampled {
+		sample = append(sample, frontend(i*(r.corpus.services-1)/(sampled-1)))
+	}
+	last, err := answering(ctx, r.network.client, sample, samplePause)
+	if err != nil {
+		return fmt.Errorf("wait for the first rules: %w", err)
+	}
+	cpu, err := r.process.cpu()
+	if err != nil {
+		return err
+	}
+	swept := time.Now()
+	if _, err := answering(ctx, r.network.client, all, samplePause); err != nil {
+		return fmt.Errorf("try every Service: %w", err)
+	}
+	r.record("start", "to last rule", "s", last.Sub(began).Seconds())
+	r.record("start", "cpu", "s", cpu.Seconds())
+	fmt.Fprintf(os.Stderr, "  start to last rule %.2fs; all %d Services tried in %.1fs\n",
+		last.Sub(began).Seconds(), len(all), time.Since(swept).Seconds())
+	return nil
+}
+
+// endpointChanges replaces one endpoint after the other, each when the one before is in force.
+func (r *run) endpointChanges(ctx context.Context) error {
+	detector, err := r.detector()
+	if err != nil {
+		return err
+	}
+	defer detector.close()
+	before, err := r.process.cpu()
+	if err != nil {
+		return err
+	}
+	var took []time.Duration
+	for range r.changes {
+		latency, err := r.oneChange(ctx, detector)
+		if err != nil {
+			return err
+		}
+		took = append(took, latency)
+	}
+	after, err := r.process.cpu()
+	if err != nil {
+		return err
+	}
+	r.record("endpoint change", "p50", "ms", milliseconds(percentile(took, 50)))
+	r.record("endpoint change", "p99", "ms", milliseconds(percentile(took, 99)))
+	r.record("endpoint change", "cpu each", "ms", milliseconds(after-before)/float64(r.changes))
+	fmt.Fprintf(os.Stderr, "  %d changes, p50 %s, p99 %s\n", r.changes, percentile(took, 50), percentile(took, 99))
+	return nil
+}
+
+func (r *run) detector() (detector, error) {
+	if r.system.announced {
+		return newAnnouncements(r.network.node)
+	}
+	return connections{client: r.network.client}, nil
+}
+
+// oneChange returns the time from the write's beginning until the change is in force.
+func (r *run) oneChange(ctx context.Context, detector detector) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	next, err := r.corpus.nextChange(ctx)
+	if err != nil {
+		return 0, err
+	}
+	found := detector.watch(ctx, next)
+	written := time.Now()
+	if err := r.corpus.apply(ctx, next); err != nil {
+		return 0, err
+	}
+	select {
+	case when := <-found:
+		return when.Sub(written), nil
+	case <-r.process.ended:
+		return 0, errors.New("the system ended")
+	case <-ctx.Done():
+		return 0, fmt.Errorf("endpoint %s of Service %s is not in force: %w", next.address, serviceName(next.service), ctx.Err())
+	}
+}
+
+func (r *run) memory() error {
+	for field, metric := range map[string]string{"VmRSS": "rss", "VmHWM": "rss peak"} {
+		bytes, err := r.process.memory(field)
+		if err != nil {
+			return err
+		}
+		r.record("memory", metric, "MB", float64(bytes)/1e6)
+	}
+	return nil
+}
+
+// connectionRates connects through the first Service, through the last one, and to a pod directly, in turns.
+func (r *run) connectionRates() error {
+	last := r.corpus.services - 1
+	names := []string{"connections direct", "connections first Service", "connections last Service"}
+	targets := []netip.AddrPort{pod(0, 0), frontend(0), frontend(last)}
+	rates := make([][]float64, len(targets))
+	latencies := make([][]time.Duration, len(targets))
+	load := load{count: loadCount, workers: loadWorkers, limit: loadDuration}
+	for range loadRounds {
+		for i, target := range targets {
+			outcome, err := load.run(r.network.client, target)
+			if err != nil {
+				return fmt.Errorf("make connections: %w", err)
+			}
+			rates[i] = append(rates[i], outcome.perSecond)
+			latencies[i] = append(latencies[i], outcome.latencies...)
+		}
+	}
+	for i, name := range names {
+		slices.Sort(rates[i])
+		r.record(name, "rate", "1/s", rates[i][len(rates[i])/2])
+		r.record(name, "p99", "us", float64(percentile(latencies[i], 99).Microseconds()))
+	}
+	fmt.Fprintf(os.Stderr, "  connections: direct %.0f/s, first Service %.0f/s, last Service %.0f/s\n",
+		rates[0][loadRounds/2], rates[1][loadRounds/2], rates[2][loadRounds/2])
+	return nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// clockTicks is the unit of the times in /proc/PID/stat: USER_HZ, 100 per second on every Linux port that Go has.
+const clockTicks = 100
+
+// stopTimeout is how long a process may take after SIGTERM before it is killed.
+const stopTimeout = 15 * time.Second
+
+// process is a program under test, with its output in a file.
+type process struct {
+	command *exec.Cmd
+	log     string
+	ended   chan struct{} // closed when the process has been waited for
+}
+
+func startProcess(command *exec.Cmd, log string) (*process, error) {
+	file, err := os.Create(log)
+	if err != nil {
+		return nil, fmt.Errorf("make the log of %s: %w", command.Path, err)
+	}
+	defer file.Close()
+	command.Stdout, command.Stderr = file, file
+	if err := command.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", command, err)
+	}
+	p := &process{command: command, log: log, ended: make(chan struct{})}
+	go func() {
+		// How it ended is of interest only if it did so by itself; then the log says why.
+		_ = command.Wait()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// exited returns an error with the end of the log if the process has ended by itself.
+func (p *process) exited() error {
+	select {
+	case <-p.ended:
+		text, err := os.ReadFile(p.log)
+		if err != nil {
+			return fmt.Errorf("%s ended, and its log cannot be read: %w", p.command, err)
+		}
+		lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+		return fmt.Errorf("%s ended:\n%s", p.command, bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
+	default:
+		return nil
+	}
+}
+
+func (p *process) stop() error {
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+		return nil // it has ended
+	}
+	select {
+	case <-p.ended:
+		return nil
+	case <-time.After(stopTimeout):
+	}
+	if err := p.command.Process.Kill(); err != nil {
+		return fmt.Errorf("kill %s: %w", p.command, err)
+	}
+	<-p.ended
+	return nil
+}
+
+// cpu returns the processor time that the process, and the children that it has waited for, have used.
+func (p *process) cpu() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.command.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("read processor time: %w", err)
+	}
+	// The second field is the name in parentheses; utime, stime, cutime and cstime are the 14th to the 17th.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 15 {
+		return 0, fmt.Errorf("read processor time: /proc/PID/stat has only %d fields", len(fields)+2)
+	}
+	var ticks int64
+	for _, field := range fields[11:15] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read processor time: %w", err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / clockTicks, nil
+}
+
+// memory returns a value of /proc/PID/status, such as VmRSS (now) or VmHWM (the highest so far), in bytes.
+func (p *process) memory(field string) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("read memory: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		value, found := strings.CutPrefix(line, field+":")
+		if !found {
+			continue
+		}
+		kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+		return kib << 10, err
+	}
+	return 0, fmt.Errorf("read memory: no %s in /proc/PID/status", field)
+}

@@ -1,0 +1,68 @@
+package report_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/switchyard-net/switchyard/bench/report"
+)
+
+func rows() []report.Row {
+	return []report.Row{
+		{"a", "nft", "start", 1000, "time", "s", 1.25},
+		{"a", "nft", "start", 10000, "time", "s", 12.5},
+		{"b", "nft", "start", 1000, "time", "s", 1250.4},
+	}
+}
+
+func TestTableHasAColumnForEachSystem(t *testing.T) {
+	var out strings.Builder
+	if err := report.Table(&out, rows()); err != nil {
+		t.Fatal(err)
+	}
+	var got [][]string
+	for _, text := range strings.Split(strings.TrimSpace(out.String()), "\n") {
+		got = append(got, strings.Fields(text))
+	}
+	want := [][]string{
+		{"Services", "case", "metric", "a", "nft", "b", "nft"},
+		{"1000", "start", "time", "(s)", "1.25", "1250"},
+		{"10000", "start", "time", "(s)", "12.5", "-"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("table (-want +got):\n%s", diff)
+	}
+}
+
+func TestWrittenFileIsTheListOfRows(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	for _, want := range [][]report.Row{rows(), {}} {
+		if err := report.Write(dir, "proxy", want); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(filepath.Join(dir, "proxy.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []report.Row
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatalf("%v in %s", err, text)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("rows read back (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	if got, ok := report.Find(rows(), "b", "nft", "start", 1000, "time"); !ok || got != 1250.4 {
+		t.Errorf("Find = %v, %v, want 1250.4, true", got, ok)
+	}
+	if _, ok := report.Find(rows(), "b", "nft", "start", 10000, "time"); ok {
+		t.Error("Find found a value that was not measured")
+	}
+}
