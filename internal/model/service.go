@@ -74,9 +74,11 @@ const (
 
 // Service is what Switchyard keeps of a Service.
 type Service struct {
-	Ref  Ref
-	UID  string
-	Type ServiceType
+	Ref Ref
+	UID string
+	// Created is metadata.creationTimestamp: of two Services that claim one address, the older keeps it.
+	Created time.Time
+	Type    ServiceType
 	// ClusterIPs has at most one address of each family; it is empty for headless and ExternalName Services.
 	ClusterIPs []netip.Addr
 	// Headless is true where spec.clusterIP is "None".

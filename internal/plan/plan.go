@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -21,6 +22,9 @@ type Node struct {
 	LocalPods LocalPods
 	// ServiceCIDRs are the ranges of cluster IPs; packets to an address in them that no Service has are dropped.
 	ServiceCIDRs []netip.Prefix
+	// LocalAddrs are the node's own addresses, as far as known, in order. The kernel knows them better: they are here
+	// for Trace, which has no kernel to ask.
+	LocalAddrs []netip.Addr
 	// MasqueradeBit is the bit of the packet mark that asks for masquerading, 0..31.
 	MasqueradeBit uint8
 	// DropInvalid asks for packets that conntrack calls INVALID not to be forwarded: untranslated, they would
@@ -30,9 +34,10 @@ type Node struct {
 
 // NodePortAddresses selects the node's own addresses that answer on node ports.
 type NodePortAddresses struct {
-	// AnyLocal means every local address except loopback; Addrs is then not used.
+	// AnyLocal means every local address of either family except loopback.
 	AnyLocal bool
-	// Addrs are the addresses, of both families.
+	// Addrs are the addresses, of both families, in order; where AnyLocal is set, only the loopback addresses that
+	// answer too. Loopback addresses are here only if the configuration names them.
 	Addrs []netip.Addr
 }
 
@@ -86,10 +91,20 @@ func (k Key) AnyNode() bool { return k.Addr.IsUnspecified() }
 // Family returns the IP family of the packets that the key matches.
 func (k Key) Family() model.Family { return model.FamilyOf(k.Addr) }
 
+// String returns the key as "192.0.2.1:80/TCP", that of a node port as "nodePort 30080/TCP IPv4".
+func (k Key) String() string {
+	if k.AnyNode() {
+		return fmt.Sprintf("nodePort %d/%s %s", k.Port, k.Protocol, k.Family())
+	}
+	return netip.AddrPortFrom(k.Addr, k.Port).String() + "/" + k.Protocol.String()
+}
+
 // Frontend is one address and port that a Service answers on.
 type Frontend struct {
-	Key     Key
-	Verdict Verdict
+	Key Key
+	// PortName is the name of the Service port, for logs, comments and explanations.
+	PortName string
+	Verdict  Verdict
 	// Pool serves the frontend where Verdict is Forward; else NoPool.
 	Pool PoolID
 	// LocalClientPool, unless NoPool, serves clients on this node instead, whatever Verdict says: its pods with
@@ -110,10 +125,11 @@ const (
 	Forward Verdict = iota // to an endpoint of the pool
 	Reject                 // answered with ICMP port unreachable, so that the client fails at once
 	Drop                   // silence: another node may answer, or nobody may
+	Pass                   // only in a Trace: not a Service's packet, left alone
 )
 
 // String returns the verdict in lower case.
-func (v Verdict) String() string { return [...]string{"forward", "reject", "drop"}[v] }
+func (v Verdict) String() string { return [...]string{"forward", "reject", "drop", "pass"}[v] }
 
 // Masquerade says whose source address is replaced by the node's, so that replies come back through this node.
 type Masquerade uint8
@@ -158,6 +174,7 @@ type Endpoint struct {
 // Health is a health check node port: an HTTP server that tells load balancers whether this node has endpoints.
 type Health struct {
 	Port uint16
-	// LocalReady counts the distinct ready, not terminating endpoint addresses on this node.
+	// LocalReady counts the distinct ready, not terminating endpoint addresses on this node. Of a dual-stack Service
+	// it is the count of the family that has more, so that a pod counts once.
 	LocalReady int
 }
