@@ -16,6 +16,8 @@ type EndpointSlice struct {
 	Endpoints []Endpoint
 	// TriggerTime is the annotation endpoints.kubernetes.io/last-change-trigger-time; zero if absent.
 	TriggerTime time.Time
+	// Problems are parts of the object that the API server accepted and that cannot be honoured.
+	Problems []Problem
 }
 
 // EndpointPort is one entry of a slice's ports. A slice port without a number, which means all ports, has Port 0.

@@ -17,10 +17,14 @@ type Node struct {
 	DrainedByAutoscaler bool
 	// ExcludedFromLB is the label node.kubernetes.io/exclude-from-external-load-balancers.
 	ExcludedFromLB bool
+	// Problems are parts of the object that the API server accepted and that cannot be honoured.
+	Problems []Problem
 }
 
 // ServiceCIDR is a range from which cluster IPs are given out (KEP-1880).
 type ServiceCIDR struct {
 	Name     string
 	Prefixes []netip.Prefix
+	// Problems are parts of the object that the API server accepted and that cannot be honoured.
+	Problems []Problem
 }
