@@ -52,7 +52,7 @@ func New(name string) (*Lab, error) {
 	if !validName.MatchString(name) {
 		return nil, fmt.Errorf("lab name %q: want letters, digits, '_', '.' and '-'", name)
 	}
-	start, err := startTime(os.Getpid())
+	start, err := StartTime(os.Getpid())
 	if err != nil {
 		return nil, err
 	}

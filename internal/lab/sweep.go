@@ -23,7 +23,7 @@ func Sweep() error {
 		if !ok {
 			return false
 		}
-		now, err := startTime(pid)
+		now, err := StartTime(pid)
 		return err != nil || now != start
 	})
 }
@@ -70,9 +70,9 @@ func owner(name string) (pid int, start uint64, ok bool) {
 	return pid, start, err == nil
 }
 
-// startTime returns when a process started, in clock ticks since boot (field 22 of /proc/PID/stat, proc(5)): with the
+// StartTime returns when a process started, in clock ticks since boot (field 22 of /proc/PID/stat, proc(5)): with the
 // process id it names a process for as long as the machine is up.
-func startTime(pid int) (uint64, error) {
+func StartTime(pid int) (uint64, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
