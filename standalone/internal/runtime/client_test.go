@@ -2,7 +2,6 @@ package runtime_test
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -212,8 +211,4 @@ func mount(source, target string, readOnly bool) func(*cri.ContainerConfig) {
 	return func(c *cri.ContainerConfig) {
 		c.Mounts = append(c.Mounts, &cri.Mount{HostPath: source, ContainerPath: target, Readonly: readOnly})
 	}
-}
-
-func serve(port int) string {
-	return fmt.Sprintf("exec python3 -m http.server %d --bind ::", port)
 }
