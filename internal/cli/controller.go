@@ -127,6 +127,7 @@ func (o *controllerOptions) run(ctx context.Context, log *slog.Logger) error {
 	restConfig.QPS, restConfig.Burst = o.qps, o.burst
 	// The controllers speak protobuf: decoding pods is most of what they do.
 	restConfig.ContentType = "application/vnd.kubernetes.protobuf"
+	restConfig.WarningHandler = rest.NoWarnings{} // Endpoints are deprecated, which every answer about them says
 	restConfig.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 
 	registry := prometheus.NewRegistry()
