@@ -128,7 +128,7 @@ func (s *apiServer) serveWatch(w http.ResponseWriter, r *http.Request, q query, 
 	enc.flush(w)
 	st := &stream{q: q, send: enc.events(out, q.gv)}
 	st.version, _ = strconv.ParseInt(q.version, 10, 64)
-	if faults.Poison {
+	if faults.Poison && !q.stream {
 		_, _ = out.Write([]byte("\x00\x00\x00\x04oops"))
 		return
 	}
