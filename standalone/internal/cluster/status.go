@@ -44,7 +44,7 @@ type ProcessStatus struct {
 	PID      int    `json:"pid"`
 	Restarts int    `json:"restarts"`
 	Uptime   string `json:"uptime,omitempty"`
-	// Memory is the resident memory.
+	// Memory is the resident memory, with the program's own shared among the processes that run it.
 	Memory string `json:"memory,omitempty"`
 	// Namespace is the file of the network namespace; empty for the host's.
 	Namespace string `json:"namespace,omitempty"`
@@ -129,7 +129,7 @@ func inspectProcess(spec *Spec, p Process) (ProcessStatus, error) {
 	if p.Alive() {
 		status.State = stateRunning
 		status.Uptime = time.Since(p.Since).Round(time.Second).String()
-		status.Memory = residentMemory(p.PID)
+		status.Memory = proportionalMemory(p.PID)
 	}
 	return status, nil
 }
@@ -176,15 +176,15 @@ func nodeConditions(ctx context.Context, spec *Spec) map[string]string {
 	return conditions
 }
 
-// residentMemory returns a process's VmRSS (proc(5)) in MiB, or nothing if it has just gone.
-func residentMemory(pid int) string {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+// proportionalMemory returns a process's Pss (proc(5), smaps_rollup) in MiB, or nothing if it cannot be had.
+func proportionalMemory(pid int) string {
+	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
 		return ""
 	}
-	for line := range strings.Lines(string(status)) {
+	for line := range strings.Lines(string(rollup)) {
 		fields := strings.Fields(line)
-		if len(fields) < 2 || fields[0] != "VmRSS:" {
+		if len(fields) < 2 || fields[0] != "Pss:" {
 			continue
 		}
 		kibibytes, err := strconv.Atoi(fields[1])

@@ -47,7 +47,7 @@ func Wait(ctx context.Context, spec *Spec, supervisor Process, patience time.Dur
 	if err != nil {
 		return err
 	}
-	for _, s := range stages(client, spec) {
+	for _, s := range stages(client, spec, supervisor.Since) {
 		if err := waitFor(ctx, s, supervisor, patience); err != nil {
 			return err
 		}
@@ -86,11 +86,11 @@ func waitFor(ctx context.Context, s stage, supervisor Process, patience time.Dur
 }
 
 // stages returns what Wait waits for, in order.
-func stages(client kubernetes.Interface, spec *Spec) []stage {
+func stages(client kubernetes.Interface, spec *Spec, began time.Time) []stage {
 	return []stage{
 		{"the API server is ready", func(ctx context.Context) (string, error) { return checkAPI(ctx, client) }},
 		{"the controllers work", func(ctx context.Context) (string, error) { return checkControllers(ctx, client) }},
-		{"all nodes are Ready", func(ctx context.Context) (string, error) { return checkNodes(ctx, client, spec) }},
+		{"all nodes are Ready", func(ctx context.Context) (string, error) { return checkNodes(ctx, client, spec, began) }},
 		{"the Service kubernetes has endpoints", func(ctx context.Context) (string, error) { return checkEndpoints(ctx, client) }},
 	}
 }
@@ -121,9 +121,14 @@ func checkControllers(ctx context.Context, client kubernetes.Interface) (string,
 	return "", err
 }
 
-// checkNodes asks whether every node is Ready and takes pods.
-func checkNodes(ctx context.Context, client kubernetes.Interface, spec *Spec) (string, error) {
-	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+// checkNodes asks whether every node is Ready, takes pods and has said so since the cluster was started: after a restart,
+// what the API server says at first is what was true at the end of the last run.
+func checkNodes(ctx context.Context, client kubernetes.Interface, spec *Spec, began time.Time) (string, error) {
+	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return "", err
+	}
+	leases, err := client.CoordinationV1().Leases(corev1.NamespaceNodeLease).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -132,9 +137,13 @@ func checkNodes(ctx context.Context, client kubernetes.Interface, spec *Spec) (s
 		node := &nodes.Items[i]
 		ready[node.Name] = nodeReady(node) == corev1.ConditionTrue && len(node.Spec.Taints) == 0
 	}
+	renewed := map[string]bool{}
+	for _, lease := range leases.Items {
+		renewed[lease.Name] = lease.Spec.RenewTime != nil && lease.Spec.RenewTime.After(began)
+	}
 	var missing []string
 	for _, name := range spec.NodeNames() {
-		if !ready[name] {
+		if !ready[name] || !renewed[name] {
 			missing = append(missing, name)
 		}
 	}

@@ -40,10 +40,6 @@ func controllers() []string {
 		names.DisruptionController,
 		names.EphemeralVolumeController,
 		names.ValidatingAdmissionPolicyStatusController,
-		// Ours are to replace these three.
-		names.EndpointsController,
-		names.EndpointSliceController,
-		names.EndpointSliceMirroringController,
 	}
 }
 

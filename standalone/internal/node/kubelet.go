@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/kubernetes/cmd/kubelet/app"
 	"k8s.io/kubernetes/cmd/kubelet/app/options"
+	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/kubelet/cm"
 	"k8s.io/kubernetes/pkg/util/oom"
 
@@ -105,11 +107,16 @@ func (k *kubelet) configure(c *options.KubeletServer) error {
 	c.PodLogsDir = podLogs
 	c.VolumePluginDir = k.dir("volume-plugins")
 	c.MaxPods = maxPods
+	if err := limitFiles(c); err != nil {
+		return err
+	}
 	// The stub container manager has no cgroups, so neither version of them matters.
 	c.FailCgroupV1 = false
 	c.CgroupsPerQOS = false
 	c.EnforceNodeAllocatable = nil
 	c.FailSwapOn = false
+	// It reads pods' limits back from their cgroups.
+	c.FeatureGates = map[string]bool{string(features.InPlacePodLevelResourcesVerticalScaling): false}
 	// There is no attach and detach controller to wait for.
 	c.EnableControllerAttachDetach = false
 	// The machine belongs to others too: its free disk and memory are no reason to evict pods.
@@ -123,5 +130,15 @@ func (k *kubelet) configure(c *options.KubeletServer) error {
 	c.EventRecordQPS = 0
 	c.KubeAPIQPS, c.KubeAPIBurst = 100, 200
 	c.RegistryPullQPS = 0
+	return nil
+}
+
+// limitFiles asks for as many open files as the machine grants: raising the limit takes CAP_SYS_RESOURCE.
+func limitFiles(c *options.KubeletServer) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("read the limit of open files: %w", err)
+	}
+	c.MaxOpenFiles = min(c.MaxOpenFiles, int64(limit.Max))
 	return nil
 }

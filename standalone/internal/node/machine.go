@@ -1,13 +1,13 @@
 package node
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	cadvisorapi "github.com/google/cadvisor/lib/model"
 	"golang.org/x/sys/unix"
@@ -31,17 +31,37 @@ func newMachine(dir string) *machine { return &machine{dir: dir} }
 // MachineInfo tells the machine's size. Every node has all of it: what the scheduler counts with is equal on all nodes,
 // and nothing is enforced.
 func (m *machine) MachineInfo(klog.Logger) (*cadvisorapi.MachineInfo, error) {
-	memory, err := totalMemory()
+	memory, err := memoryInfo()
 	if err != nil {
 		return nil, err
 	}
 	return &cadvisorapi.MachineInfo{
 		NumCores:       runtime.NumCPU(),
-		MemoryCapacity: memory,
+		MemoryCapacity: memory["MemTotal"],
 		MachineID:      line("/etc/machine-id"),
 		SystemUUID:     line("/sys/class/dmi/id/product_uuid"),
 		BootID:         line("/proc/sys/kernel/random/boot_id"),
 	}, nil
+}
+
+// ContainerInfoV2 tells what the machine as a whole uses, under the name of the root cgroup. There is no other.
+func (m *machine) ContainerInfoV2(name string, _ cadvisorapi.RequestOptions) (map[string]cadvisorapi.ContainerInfo, error) {
+	if name != "/" {
+		return nil, fmt.Errorf("statistics of cgroup %q: only those of the whole machine are kept", name)
+	}
+	memory, err := memoryInfo()
+	if err != nil {
+		return nil, err
+	}
+	used := memory["MemTotal"] - memory["MemAvailable"]
+	info := cadvisorapi.ContainerInfo{
+		Spec: cadvisorapi.ContainerSpec{HasMemory: true, Memory: cadvisorapi.MemorySpec{Limit: memory["MemTotal"]}},
+		Stats: []*cadvisorapi.ContainerStats{{
+			Timestamp: time.Now(),
+			Memory:    &cadvisorapi.MemoryStats{Usage: used, WorkingSet: used, RSS: memory["AnonPages"]},
+		}},
+	}
+	return map[string]cadvisorapi.ContainerInfo{name: info}, nil
 }
 
 // VersionInfo tells the kernel's and the distribution's versions.
@@ -80,22 +100,25 @@ func (m *machine) GetDirFsInfo(path string) (cadvisorapi.FsInfo, error) {
 	}, nil
 }
 
-// totalMemory returns the machine's memory in bytes.
-func totalMemory() (uint64, error) {
-	file, err := os.Open("/proc/meminfo")
+// memoryInfo returns the fields of /proc/meminfo (proc(5)) in bytes.
+func memoryInfo() (map[string]uint64, error) {
+	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) >= 2 && fields[0] == "MemTotal:" {
-			kibibytes, err := strconv.ParseUint(fields[1], 10, 64)
-			return kibibytes << 10, err
+	values := map[string]uint64{}
+	for entry := range strings.Lines(string(text)) {
+		fields := strings.Fields(entry)
+		if len(fields) < 2 {
+			continue
 		}
+		kibibytes, err := strconv.ParseUint(fields[1], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("parse /proc/meminfo: %w", err)
+		}
+		values[strings.TrimSuffix(fields[0], ":")] = kibibytes << 10
 	}
-	return 0, fmt.Errorf("read the machine's memory: /proc/meminfo has no MemTotal")
+	return values, nil
 }
 
 // line returns the first line of a file, or nothing if it cannot be read: what it is for is only shown.
