@@ -37,6 +37,7 @@ type Server struct {
 	pool      *podnet.Pool
 	streaming streaming.Server
 	streams   net.Listener
+	socket    net.Listener
 
 	mu         sync.Mutex
 	sandboxes  map[string]*sandbox        // by ID; guarded by mu
@@ -45,7 +46,8 @@ type Server struct {
 	missing    map[string]map[string]bool // pod UID to image names that had no command; guarded by mu
 }
 
-// New clears what an earlier runtime left in Config.Root and prepares the node's network namespace, the caller's.
+// New clears what an earlier runtime left in Config.Root, prepares the node's network namespace, which must be the
+// caller's, and takes Config.Socket: clients may dial, and are answered once Run is called.
 func New(config Config) (*Server, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
@@ -76,7 +78,13 @@ func New(config Config) (*Server, error) {
 		sandboxes: map[string]*sandbox{}, containers: map[string]*container{},
 		seen: map[string]bool{}, missing: map[string]map[string]bool{},
 	}
-	return s, s.listenStreams()
+	if err := s.listenStreams(); err != nil {
+		return nil, err
+	}
+	if s.socket, err = listenUnix(config.Socket); err != nil {
+		return nil, errors.Join(err, s.streams.Close())
+	}
+	return s, nil
 }
 
 // listenStreams opens the port on the node's loopback interface that exec, attach and port-forward come in on.
@@ -97,18 +105,14 @@ func (s *Server) listenStreams() error {
 
 // Run serves CRI until the context ends. Then it kills every container and removes every sandbox.
 func (s *Server) Run(ctx context.Context) error {
-	defer s.streams.Close()
-	listener, err := listenUnix(s.config.Socket)
-	if err != nil {
-		return err
-	}
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage))
 	cri.RegisterRuntimeServiceServer(server, &runtimeService{Server: s})
 	cri.RegisterImageServiceServer(server, &imageService{Server: s})
 	streams := &http.Server{Handler: s.streaming, ReadHeaderTimeout: 30 * time.Second}
 	failed := make(chan error, 2)
-	go func() { failed <- server.Serve(listener) }()
+	go func() { failed <- server.Serve(s.socket) }()
 	go func() { failed <- streams.Serve(s.streams) }()
+	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:

@@ -94,18 +94,18 @@ func (s streamer) Attach(ctx context.Context, id string, in io.Reader, out, errO
 	if terminal != nil {
 		go followSize(sizes, func(size unix.Winsize) error { return setSize(terminal, size) })
 	}
+	if in != nil && stdin == nil && terminal == nil {
+		return fmt.Errorf("container %s has no standard input: set stdin: true in the pod", c.name())
+	}
+	w := c.output.watch(writerOrNil(out), writerOrNil(errOut)) // before the input, which may be answered
+	defer c.output.unwatch(w)
 	gone := make(chan struct{})
 	if in != nil {
-		if stdin == nil && terminal == nil {
-			return fmt.Errorf("container %s has no standard input: set stdin: true in the pod", c.name())
-		}
 		go func() {
 			defer close(gone)
 			c.feed(in, stdin, terminal)
 		}()
 	}
-	w := c.output.watch(writerOrNil(out), writerOrNil(errOut))
-	defer c.output.unwatch(w)
 	select {
 	case <-w.ended:
 		return w.err
