@@ -10,6 +10,8 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	sliceutil "k8s.io/endpointslice/util"
+
+	"github.com/switchyard-net/switchyard/internal/endpoints/endpointstest"
 )
 
 // benchSizes is the numbers of Services, all in one namespace; each has podsPerService pods.
@@ -21,7 +23,7 @@ const podsPerService = 3
 func benchPods(i int) []*corev1.Pod {
 	var pods []*corev1.Pod
 	for p := range podsPerService {
-		pods = append(pods, testPod(fmt.Sprintf("pod-%d-%d", i, p), fmt.Sprintf("10.%d.%d.%d", p, i/250, i%250), func(pod *corev1.Pod) {
+		pods = append(pods, endpointstest.Pod(fmt.Sprintf("pod-%d-%d", i, p), fmt.Sprintf("10.%d.%d.%d", p, i/250, i%250), func(pod *corev1.Pod) {
 			pod.Labels = map[string]string{
 				"app.kubernetes.io/part-of": "shop", "app.kubernetes.io/name": fmt.Sprint("app-", i), "pod-template-hash": "6d4cf56db6",
 			}
@@ -31,7 +33,7 @@ func benchPods(i int) []*corev1.Pod {
 }
 
 func benchService(i int) *corev1.Service {
-	return testService(fmt.Sprint("service-", i), func(service *corev1.Service) {
+	return endpointstest.Service(fmt.Sprint("service-", i), func(service *corev1.Service) {
 		service.Spec.Selector = map[string]string{
 			"app.kubernetes.io/part-of": "shop", "app.kubernetes.io/name": fmt.Sprint("app-", i),
 		}
@@ -64,7 +66,7 @@ func flippedPod(i int) (ready, unready *corev1.Pod) {
 	ready.ResourceVersion = "1"
 	unready = ready.DeepCopy()
 	unready.ResourceVersion = "2"
-	setReady(false)(unready)
+	endpointstest.SetReady(false)(unready)
 	return ready, unready
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +22,8 @@ import (
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"github.com/switchyard-net/switchyard/internal/endpoints/endpointstest"
 )
 
 // addresses returns "ip ready" of the Endpoints of a name, "ip unready" of those not ready.
@@ -57,7 +60,7 @@ func expect[T any](t *testing.T, what string, got, want T) {
 }
 
 func TestPodChangesReachBothKindsOfEndpoints(t *testing.T) {
-	objects := []runtime.Object{testNode("node-1", "a"), testService("web"), testPod("p", "10.0.0.1")}
+	objects := []runtime.Object{endpointstest.Node("node-1", "a"), endpointstest.Service("web"), endpointstest.Pod("p", "10.0.0.1")}
 	run(t, Defaults(), objects, func(c *testCluster, controllers *Controllers, settle func()) {
 		if err := controllers.Ready(); err != nil {
 			t.Errorf("not ready after the first lists: %v", err)
@@ -65,14 +68,14 @@ func TestPodChangesReachBothKindsOfEndpoints(t *testing.T) {
 		expect(t, "Endpoints", addresses(c.endpoints("web")), []string{"10.0.0.1 ready"})
 		expect(t, "slices", conditions(c.slices("web", slicesManagedBy)), []string{"10.0.0.1 true/true/false"})
 
-		c.updatePod("p", setReady(false))
+		c.updatePod("p", endpointstest.SetReady(false))
 		settle()
 		expect(t, "Endpoints of an unready pod", addresses(c.endpoints("web")), []string{"10.0.0.1 unready"})
 		expect(t, "slices of it", conditions(c.slices("web", slicesManagedBy)), []string{"10.0.0.1 false/false/false"})
 
 		c.updatePod("p", func(pod *corev1.Pod) {
-			setReady(true)(pod)
-			deleted := now()
+			endpointstest.SetReady(true)(pod)
+			deleted := endpointstest.Epoch()
 			pod.DeletionTimestamp, pod.Finalizers = &deleted, []string{"tests/keep"}
 		})
 		settle()
@@ -86,7 +89,7 @@ func TestPodChangesReachBothKindsOfEndpoints(t *testing.T) {
 }
 
 func TestSettledClusterIsNotWrittenTo(t *testing.T) {
-	objects := []runtime.Object{testNode("node-1", "a"), testService("web"), testPod("p", "10.0.0.1")}
+	objects := []runtime.Object{endpointstest.Node("node-1", "a"), endpointstest.Service("web"), endpointstest.Pod("p", "10.0.0.1")}
 	run(t, Defaults(), objects, func(c *testCluster, _ *Controllers, settle func()) {
 		c.updatePod("p", func(pod *corev1.Pod) { pod.Annotations = map[string]string{"a": "b"} })
 		c.updateService("web", func(service *corev1.Service) { service.Annotations = map[string]string{"a": "b"} })
@@ -98,8 +101,8 @@ func TestSettledClusterIsNotWrittenTo(t *testing.T) {
 
 func TestSelectorChangeMovesToOtherPods(t *testing.T) {
 	objects := []runtime.Object{
-		testNode("node-1", "a"), testService("web"), testPod("p", "10.0.0.1"),
-		testPod("q", "10.0.0.2", func(pod *corev1.Pod) { pod.Labels = map[string]string{"app": "api"} }),
+		endpointstest.Node("node-1", "a"), endpointstest.Service("web"), endpointstest.Pod("p", "10.0.0.1"),
+		endpointstest.Pod("q", "10.0.0.2", func(pod *corev1.Pod) { pod.Labels = map[string]string{"app": "api"} }),
 	}
 	run(t, Defaults(), objects, func(c *testCluster, _ *Controllers, settle func()) {
 		c.updateService("web", func(service *corev1.Service) { service.Spec.Selector = map[string]string{"app": "api"} })
@@ -111,9 +114,9 @@ func TestSelectorChangeMovesToOtherPods(t *testing.T) {
 
 func TestServicesThatReceiveNone(t *testing.T) {
 	objects := []runtime.Object{
-		testNode("node-1", "a"), testPod("p", "10.0.0.1"),
-		testService("alias", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeExternalName }),
-		testService("manual", func(s *corev1.Service) { s.Spec.Selector = nil }),
+		endpointstest.Node("node-1", "a"), endpointstest.Pod("p", "10.0.0.1"),
+		endpointstest.Service("alias", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeExternalName }),
+		endpointstest.Service("manual", func(s *corev1.Service) { s.Spec.Selector = nil }),
 	}
 	run(t, Defaults(), objects, func(c *testCluster, _ *Controllers, _ func()) {
 		list, err := c.DiscoveryV1().EndpointSlices("default").List(context.Background(), metav1.ListOptions{})
@@ -125,11 +128,11 @@ func TestServicesThatReceiveNone(t *testing.T) {
 }
 
 func TestServiceWithoutFamiliesOrPodsIsServed(t *testing.T) {
-	old := testService("old", func(s *corev1.Service) { s.Spec.IPFamilies = nil })
-	headless := testService("headless", func(s *corev1.Service) {
+	old := endpointstest.Service("old", func(s *corev1.Service) { s.Spec.IPFamilies = nil })
+	headless := endpointstest.Service("headless", func(s *corev1.Service) {
 		s.Spec.IPFamilies, s.Spec.ClusterIP = nil, corev1.ClusterIPNone
 	})
-	objects := []runtime.Object{testNode("node-1", "a"), testPod("p", "fd00::1"), old, headless}
+	objects := []runtime.Object{endpointstest.Node("node-1", "a"), endpointstest.Pod("p", "fd00::1"), old, headless}
 	run(t, Defaults(), objects, func(c *testCluster, _ *Controllers, _ func()) {
 		expect(t, "Endpoints of an IPv4 Service", addresses(c.endpoints("old")), nil)
 		expect(t, "Endpoints of a headless one", addresses(c.endpoints("headless")), []string{"fd00::1 ready"})
@@ -150,7 +153,7 @@ func TestLeftoverEndpointsAreDeleted(t *testing.T) {
 }
 
 func TestOutsideHandsAreUndone(t *testing.T) {
-	objects := []runtime.Object{testNode("node-1", "a"), testService("web"), testPod("p", "10.0.0.1")}
+	objects := []runtime.Object{endpointstest.Node("node-1", "a"), endpointstest.Service("web"), endpointstest.Pod("p", "10.0.0.1")}
 	run(t, Defaults(), objects, func(c *testCluster, _ *Controllers, settle func()) {
 		ctx := context.Background()
 		slice := c.slices("web", slicesManagedBy)[0]
@@ -174,25 +177,26 @@ func TestOutsideHandsAreUndone(t *testing.T) {
 
 // TestFailedWritesAreRetried lets the first writes of each kind fail, and checks that an Event tells of it.
 func TestFailedWritesAreRetried(t *testing.T) {
-	run(t, Defaults(), []runtime.Object{testNode("node-1", "a")}, func(c *testCluster, _ *Controllers, settle func()) {
+	run(t, Defaults(), []runtime.Object{endpointstest.Node("node-1", "a")}, func(c *testCluster, _ *Controllers, settle func()) {
 		failures := map[string]int{"endpoints": 3, "endpointslices": 3}
 		told := map[string]bool{}
+		var mu sync.Mutex
 		c.PrependReactor("create", "events", func(action clienttesting.Action) (bool, runtime.Object, error) {
 			event := action.(clienttesting.CreateAction).GetObject().(*corev1.Event)
-			c.mu.Lock()
-			defer c.mu.Unlock()
+			mu.Lock()
+			defer mu.Unlock()
 			told[event.Source.Component+" "+event.Reason] = true
 			return true, event, nil
 		})
 		c.PrependReactor("create", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
 			resource := action.GetResource().Resource
-			c.mu.Lock()
-			defer c.mu.Unlock()
+			mu.Lock()
+			defer mu.Unlock()
 			failures[resource]--
 			return failures[resource] >= 0, nil, errors.New("the API server is busy")
 		})
-		c.create(testPod("p", "10.0.0.1"))
-		c.create(testService("web"))
+		c.create(endpointstest.Pod("p", "10.0.0.1"))
+		c.create(endpointstest.Service("web"))
 		settle()
 		expect(t, "Endpoints", addresses(c.endpoints("web")), []string{"10.0.0.1 ready"})
 		expect(t, "slices", conditions(c.slices("web", slicesManagedBy)), []string{"10.0.0.1 true/true/false"})
@@ -205,12 +209,12 @@ func TestFailedWritesAreRetried(t *testing.T) {
 
 // TestPodWithoutItsNodeIsRetried: the pod's endpoint waits for the node, the others do not.
 func TestPodWithoutItsNodeIsRetried(t *testing.T) {
-	objects := []runtime.Object{testNode("node-1", "a"), testService("web"), testPod("p", "10.0.0.1")}
+	objects := []runtime.Object{endpointstest.Node("node-1", "a"), endpointstest.Service("web"), endpointstest.Pod("p", "10.0.0.1")}
 	run(t, Defaults(), objects, func(c *testCluster, _ *Controllers, settle func()) {
-		c.create(testPod("q", "10.0.0.2", func(pod *corev1.Pod) { pod.Spec.NodeName = "node-2" }))
+		c.create(endpointstest.Pod("q", "10.0.0.2", func(pod *corev1.Pod) { pod.Spec.NodeName = "node-2" }))
 		settle()
 		expect(t, "slices", conditions(c.slices("web", slicesManagedBy)), []string{"10.0.0.1 true/true/false"})
-		c.create(testNode("node-2", "b"))
+		c.create(endpointstest.Node("node-2", "b"))
 		settle()
 		settle()
 		if got := conditions(c.slices("web", slicesManagedBy)); len(got) != 2 {
@@ -222,8 +226,8 @@ func TestPodWithoutItsNodeIsRetried(t *testing.T) {
 func TestTrafficDistributionGivesHints(t *testing.T) {
 	nearby := corev1.ServiceTrafficDistributionPreferSameNode
 	objects := []runtime.Object{
-		testNode("node-1", "zone-a"), testPod("p", "10.0.0.1"),
-		testService("web", func(s *corev1.Service) { s.Spec.TrafficDistribution = &nearby }),
+		endpointstest.Node("node-1", "zone-a"), endpointstest.Pod("p", "10.0.0.1"),
+		endpointstest.Service("web", func(s *corev1.Service) { s.Spec.TrafficDistribution = &nearby }),
 	}
 	run(t, Defaults(), objects, func(c *testCluster, _ *Controllers, _ func()) {
 		expect(t, "hints", c.slices("web", slicesManagedBy)[0].Endpoints[0].Hints, &discoveryv1.EndpointHints{
@@ -238,9 +242,9 @@ func TestBatchPeriodJoinsChanges(t *testing.T) {
 	cfg := Defaults()
 	cfg.Slices.UpdatesBatchPeriod = 5 * time.Second
 	cfg.Endpoints.UpdatesBatchPeriod = 5 * time.Second
-	run(t, cfg, []runtime.Object{testNode("node-1", "a"), testService("web")}, func(c *testCluster, _ *Controllers, settle func()) {
+	run(t, cfg, []runtime.Object{endpointstest.Node("node-1", "a"), endpointstest.Service("web")}, func(c *testCluster, _ *Controllers, settle func()) {
 		for i := range 10 {
-			c.create(testPod(fmt.Sprint("p", i), fmt.Sprint("10.0.0.", i)))
+			c.create(endpointstest.Pod(fmt.Sprint("p", i), fmt.Sprint("10.0.0.", i)))
 			time.Sleep(100 * time.Millisecond)
 		}
 		c.ClearActions()
@@ -279,7 +283,7 @@ func TestWriteUnderWayEndsWithTheRun(t *testing.T) {
 }
 
 func TestRunTwice(t *testing.T) {
-	objects := []runtime.Object{testNode("node-1", "a"), testService("web"), testPod("p", "10.0.0.1")}
+	objects := []runtime.Object{endpointstest.Node("node-1", "a"), endpointstest.Service("web"), endpointstest.Pod("p", "10.0.0.1")}
 	run(t, Defaults(), objects, func(_ *testCluster, controllers *Controllers, _ func()) {
 		if err := controllers.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "already") {
 			t.Errorf("a second Run at the same time: %v, want an error", err)
