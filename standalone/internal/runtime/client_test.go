@@ -55,14 +55,12 @@ func startServer(t *testing.T, images string) *client {
 	return dial(t, config.Socket)
 }
 
+func dialUnix(socket string) (net.Conn, error) { return net.Dial("unix", socket) }
+
 func dial(t *testing.T, socket string) *client {
 	t.Helper()
 	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			var dialer net.Dialer
-			return dialer.DialContext(ctx, "unix", socket)
-		}))
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"strings"
 )
 
 // Config says where a runtime lives. It must run in the node's network namespace.
@@ -28,6 +29,9 @@ func (c Config) validate() error {
 	}
 	if !filepath.IsAbs(c.Root) || filepath.Clean(c.Root) == "/" {
 		errs = append(errs, fmt.Errorf("Root: %q is not an absolute path of a directory of its own", c.Root))
+	}
+	if strings.ContainsAny(c.Root, `:,\`) {
+		errs = append(errs, fmt.Errorf("Root: %q has a character that means something in a mount option (: , \\)", c.Root))
 	}
 	for _, dir := range c.Hide {
 		if !filepath.IsAbs(dir) || filepath.Clean(dir) == "/" {

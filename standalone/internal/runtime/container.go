@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -46,7 +45,6 @@ type container struct {
 	reason   string             // guarded by mu
 	message  string             // guarded by mu
 	process  *process           // guarded by mu; nil before the start
-	mounts   string             // guarded by mu; the mount namespace, as /proc names it
 	terminal *os.File           // guarded by mu; the runtime's side of a terminal
 	stdin    *os.File           // guarded by mu; the runtime's end of the pipe
 }
@@ -121,13 +119,13 @@ func (s *Server) start(ctx context.Context, c *container) error {
 		return c.failed(err)
 	}
 	c.process, c.started, c.state = p, time.Now(), cri.ContainerState_CONTAINER_RUNNING
-	c.mounts, _ = os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", p.pid)) // fails if the process has ended
-	if err := rememberProcess(p.pid, c.dir); err != nil {
-		s.config.Log.Warn("container would not be found after a crash", "container", c.name(), "error", err)
-	}
 	go func() {
 		<-p.done
-		c.finish(l.newPID)
+		if !l.newPID {
+			// Otherwise it was the first of its PID namespace, with which the kernel has killed the others.
+			killInside(c.dir+"/", s.config.Log)
+		}
+		c.finish()
 		s.config.Log.Info("container ended", "pod", podName(c.sandbox.config), "container", c.name(), "exitCode", c.exit)
 	}()
 	return nil
@@ -146,12 +144,8 @@ func (c *container) failed(err error) error {
 	return fmt.Errorf("start container %s: %w", c.name(), err)
 }
 
-// finish records the container's end when the first process is dead. alone: it was the first of its PID namespace, with
-// which the kernel has killed the others; otherwise they are killed here.
-func (c *container) finish(alone bool) {
-	if !alone {
-		c.killRest()
-	}
+// finish records the container's end when its processes are dead.
+func (c *container) finish() {
 	c.output.wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -163,22 +157,6 @@ func (c *container) finish(alone bool) {
 	c.closeInput()
 	c.output.close()
 	close(c.ended)
-}
-
-// killRest kills until nothing is left, as what is killed may have just forked.
-func (c *container) killRest() {
-	c.mu.Lock()
-	mounts := c.mounts
-	c.mu.Unlock()
-	if mounts == "" {
-		return
-	}
-	for pids := inMountNamespace(mounts); len(pids) > 0; pids = inMountNamespace(mounts) {
-		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // gone already is as good
-		}
-		time.Sleep(time.Millisecond)
-	}
 }
 
 // closeInput needs c.mu.

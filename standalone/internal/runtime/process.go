@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -162,46 +160,10 @@ func readReports(r io.Reader) (warnings []string, err error) {
 	}
 }
 
-// startPause starts the process that holds and reaps a pod's PID namespace; dir remembers it.
-func startPause(self, dir string) (*process, error) {
+// startPause starts the process that holds and reaps a pod's PID namespace.
+func startPause(self string) (*process, error) {
 	cmd := exec.Command(self, shim.Command, shim.PauseCommand)
 	cmd.Env = []string{"GOMAXPROCS=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Setsid: true, Pdeathsig: syscall.SIGKILL}
-	p, err := spawn(cmd, nsthread.Namespaces{}, func() error { return nil })
-	if err != nil {
-		return nil, err
-	}
-	return p, rememberProcess(p.pid, dir)
-}
-
-func rememberProcess(pid int, dir string) error {
-	identity, err := identify(pid)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // it has ended
-	}
-	if err != nil {
-		return fmt.Errorf("identify process %d: %w", pid, err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, processFile), []byte(identity), 0o600); err != nil {
-		return fmt.Errorf("remember process %d: %w", pid, err)
-	}
-	return nil
-}
-
-// inMountNamespace lists the processes whose mount namespace is the one that link names ("mnt:[...]"): those of one
-// container, whatever PID namespace they are in.
-func inMountNamespace(link string) []int {
-	dirs, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return nil
-	}
-	var pids []int
-	for _, dir := range dirs {
-		if got, err := os.Readlink(filepath.Join(dir, "ns/mnt")); err == nil && got == link {
-			if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return pids
+	return spawn(cmd, nsthread.Namespaces{}, func() error { return nil })
 }

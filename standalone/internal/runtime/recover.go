@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,27 +19,17 @@ const (
 	containersDir = "containers"
 )
 
-// processFile holds the identity of a container's first process in the container's directory.
-const processFile = "process"
-
 // clearState removes what a runtime that was killed left in root. Its containers should be dead: they have a
-// parent-death signal. One that lives nevertheless is killed. Its namespaces, mounts and interfaces ended with them.
+// parent-death signal. What lives nevertheless (children of a container in the node's PID namespace) is killed. The
+// namespaces, mounts and interfaces ended with the processes.
 func clearState(root string, log *slog.Logger) error {
-	files, err := filepath.Glob(filepath.Join(root, "*", "*", processFile))
-	if err != nil {
+	containers, err := os.ReadDir(filepath.Join(root, containersDir))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("look for an earlier runtime's containers: %w", err)
 	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return fmt.Errorf("look for an earlier runtime's containers: %w", err)
-		}
-		if pid, ok := alive(string(text)); ok {
-			log.Warn("kill a container that outlived its runtime", "process", pid, "state", filepath.Dir(file))
-			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("kill process %d of an earlier runtime: %w", pid, err)
-			}
-		}
+	if len(containers) > 0 {
+		// All of root's at once: one walk through the processes is enough.
+		killInside(filepath.Join(root, containersDir)+"/", log)
 	}
 	for _, dir := range []string{sandboxesDir, containersDir} {
 		if err := os.RemoveAll(filepath.Join(root, dir)); err != nil {
@@ -51,48 +42,39 @@ func clearState(root string, log *slog.Logger) error {
 	return nil
 }
 
-// identify writes down which process pid is; the number alone may mean another one later.
-func identify(pid int) (string, error) {
-	start, err := startTime(pid)
-	if err != nil {
-		return "", err
+// killInside kills every process whose root file system is an overlay with its upper layer below dir. It repeats that
+// until there is none, as what is killed may have just forked.
+func killInside(dir string, log *slog.Logger) {
+	for pids := inside(dir); len(pids) > 0; pids = inside(dir) {
+		for _, pid := range pids {
+			log.Debug("kill what a container left", "process", pid, "state", dir)
+			_ = unix.Kill(pid, unix.SIGKILL) // gone already is as good
+		}
+		time.Sleep(time.Millisecond) // the kernel needs time to end them
 	}
-	return fmt.Sprintf("%d %s\n", pid, start), nil
 }
 
-// alive reports whether the process that identify described still runs.
-func alive(identity string) (int, bool) {
-	fields := strings.Fields(identity)
-	if len(fields) != 2 {
-		return 0, false
-	}
-	pid, err := strconv.Atoi(fields[0])
+// inside lists the processes of killInside, whatever namespaces they are in. A dead one has no mounts.
+func inside(dir string) []int {
+	procs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
-		return 0, false
+		return nil
 	}
-	start, err := startTime(pid)
-	return pid, err == nil && start == fields[1]
+	upper := "upperdir=" + escapeMountInfo(dir)
+	var pids []int
+	for _, proc := range procs {
+		text, err := os.ReadFile(filepath.Join(proc, "mountinfo"))
+		if err != nil || !strings.Contains(string(text), upper) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(proc)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
-// startTime is field 22 of /proc/PID/stat, in clock ticks since boot.
-func startTime(pid int) (string, error) {
-	fields, err := statFields(pid)
-	if err != nil {
-		return "", err
-	}
-	return fields[19], nil
-}
-
-// statFields are the fields of /proc/PID/stat from the third, the state, on (proc_pid_stat(5)).
-func statFields(pid int) ([]string, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return nil, err
-	}
-	end := strings.LastIndexByte(string(text), ')') // the name may hold anything
-	fields := strings.Fields(string(text[end+1:]))
-	if len(fields) < 22 {
-		return nil, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
-	return fields, nil
+// escapeMountInfo writes a path as the kernel does in a mount's options.
+func escapeMountInfo(path string) string {
+	return strings.NewReplacer(`\`, `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`, "#", `\043`).Replace(path)
 }

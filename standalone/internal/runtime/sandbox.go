@@ -230,7 +230,7 @@ func (s *Server) startPause(sb *sandbox) error {
 	if namespaceOptions(sb.config).GetPid() != cri.NamespaceMode_POD {
 		return nil
 	}
-	p, err := startPause(s.config.Self, sb.dir)
+	p, err := startPause(s.config.Self)
 	if err != nil {
 		return fmt.Errorf("share a PID namespace: %w", err)
 	}
