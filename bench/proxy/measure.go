@@ -108,13 +108,14 @@ func (r *run) firstSync(ctx context.Context, began time.Time) error {
 	if err != nil {
 		return fmt.Errorf("wait for the first rules: %w", err)
 	}
-	cpu, err := r.process.cpu()
-	if err != nil {
-		return err
-	}
 	swept := time.Now()
 	if _, err := answering(ctx, r.network.client, all, samplePause); err != nil {
 		return fmt.Errorf("try every Service: %w", err)
+	}
+	// Only now, as that of a child such as nft counts when it has ended.
+	cpu, err := r.process.cpu()
+	if err != nil {
+		return err
 	}
 	r.record("start", "to last rule", "s", last.Sub(began).Seconds())
 	r.record("start", "cpu", "s", cpu.Seconds())
