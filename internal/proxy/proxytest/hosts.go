@@ -19,7 +19,7 @@ const (
 
 // host is a member of the topology. All of them exist in every scenario:
 //
-//	                 client, client-2   internet (has every address that nobody else has)
+//	                 client, client-2   internet (has all addresses of serviceNetworks)
 //	                      └──── wan 198.51.100.0/24 ────┘
 //	                                   │
 //	local-1, local-2, local-3 ───── node-1 ──── lan 192.168.10.0/24 ──── node-2 ───── remote-1, remote-2, remote-3
@@ -83,6 +83,15 @@ func gatewayAddrs() []netip.Addr { return []netip.Addr{addr("10.244.1.1"), addr(
 // podNetworks are the networks of all pods of the cluster.
 func podNetworks() []netip.Prefix {
 	return []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:244::/32")}
+}
+
+// serviceNetworks are the networks from which scenarios take cluster IPs, external IPs and load-balancer addresses.
+func serviceNetworks() []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range []string{"10.96.0.0/15", "192.0.2.0/24", "203.0.113.0/24", "fd00:96::/112", "2001:db8::/32"} {
+		out = append(out, netip.MustParsePrefix(p))
+	}
+	return out
 }
 
 // nodeAddrs returns all addresses of node-1.
