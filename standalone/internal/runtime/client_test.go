@@ -27,7 +27,12 @@ type client struct {
 // startServer runs a runtime in this process, which is in a node's network namespace, until the test ends.
 func startServer(t *testing.T, images string) *client {
 	t.Helper()
-	config := nodeConfig(t.TempDir())
+	return startServerIn(t, t.TempDir(), images)
+}
+
+func startServerIn(t *testing.T, root, images string) *client {
+	t.Helper()
+	config := nodeConfig(root)
 	file := ""
 	if images != "" {
 		file = filepath.Join(t.TempDir(), "images.yaml")

@@ -65,7 +65,7 @@ func (s *Server) newContainer(sb *sandbox, config *cri.ContainerConfig) (*contai
 		return nil, fmt.Errorf("image %s %w", image, ErrNoCommand)
 	}
 	c.dir = filepath.Join(s.config.Root, containersDir, c.id)
-	for _, name := range []string{"upper", "work", "merged"} {
+	for _, name := range []string{"layers/upper", "layers/work", "merged"} {
 		if err := os.MkdirAll(filepath.Join(c.dir, name), 0o755); err != nil {
 			return nil, fmt.Errorf("make the container's directory: %w", err)
 		}
@@ -229,7 +229,7 @@ func (s *Server) removeContainer(c *container) error {
 // root is the container's file system.
 func (s *Server) root(c *container) shim.Root {
 	r := shim.Root{
-		Lower: c.entry.Root, Upper: filepath.Join(c.dir, "upper"), Work: filepath.Join(c.dir, "work"),
+		Lower: c.entry.Root, Upper: filepath.Join(c.dir, "layers/upper"), Work: filepath.Join(c.dir, "layers/work"),
 		Merged: filepath.Join(c.dir, "merged"), ReadOnly: c.config.GetLinux().GetSecurityContext().GetReadonlyRootfs(),
 	}
 	if r.Lower == "" {

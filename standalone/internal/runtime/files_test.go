@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -167,4 +168,26 @@ func mustLook(t *testing.T, name string) string {
 	}
 	t.Fatalf("%s is not installed", name)
 	return ""
+}
+
+// TestDiskThatCannotBeALayer has the runtime's directory on an overlay, as inside a Docker container.
+func TestDiskThatCannotBeALayer(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"lower", "upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merged := filepath.Join(dir, "merged")
+	options := "lowerdir=" + dir + "/lower,upperdir=" + dir + "/upper,workdir=" + dir + "/work"
+	if err := unix.Mount("overlay", merged, "overlay", 0, options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(merged, unix.MNT_DETACH) })
+	p := startServerIn(t, merged, "").run("pod", nil)
+	id := p.start("main", "echo pod > /written; exec sleep 1000", nil)
+	p.eventually("the file is written", func() bool { return p.exec(id, "cat /written || true") == "pod" })
+	if _, err := os.Stat("/written"); err == nil {
+		t.Error("the file is on the host")
+	}
 }

@@ -47,12 +47,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// enter runs this binary again in a network namespace that has nothing but its loopback interface.
+// enter runs this binary again in a network namespace that has nothing but its loopback interface, with mounts of its own.
 func enter() int {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), insideEnv+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Unshareflags: syscall.CLONE_NEWNS}
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {

@@ -93,9 +93,9 @@ func (sb *sandbox) writeFiles() error {
 	return nil
 }
 
-// resolvConf renders a DNS configuration; an empty one stands for the node's own.
+// resolvConf renders a DNS configuration; nil stands for the node's own. An empty one is a pod without DNS.
 func resolvConf(dns *cri.DNSConfig) (string, error) {
-	if len(dns.GetServers())+len(dns.GetSearches())+len(dns.GetOptions()) == 0 {
+	if dns == nil {
 		text, err := os.ReadFile("/etc/resolv.conf")
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return "", fmt.Errorf("read the node's resolv.conf: %w", err)

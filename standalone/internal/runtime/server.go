@@ -105,7 +105,7 @@ func (s *Server) listenStreams() error {
 
 // Run serves CRI until the context ends. Then it kills every container and removes every sandbox.
 func (s *Server) Run(ctx context.Context) error {
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage))
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage), grpc.WaitForHandlers(true))
 	cri.RegisterRuntimeServiceServer(server, &runtimeService{Server: s})
 	cri.RegisterImageServiceServer(server, &imageService{Server: s})
 	streams := &http.Server{Handler: s.streaming, ReadHeaderTimeout: 30 * time.Second}

@@ -18,7 +18,7 @@ func buildRoot(spec Spec, warn func(error)) error {
 	}
 	root := spec.Root.Merged
 	steps := []func() error{
-		func() error { return mountOverlay(spec.Root) },
+		func() error { return mountRoot(spec.Root, warn) },
 		func() error { return mountHostView(spec.Root, warn) },
 		func() error { return mountKernel(spec) },
 		func() error { return mountDev(spec, warn) },
@@ -31,6 +31,28 @@ func buildRoot(spec Spec, warn func(error)) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// mountRoot mounts the container's root. Some file systems, an overlay among them, cannot be the upper layer: then what
+// the container writes is kept in memory.
+func mountRoot(r Root, warn func(error)) error {
+	err := mountOverlay(r)
+	if err == nil {
+		return nil
+	}
+	if err := mountTmpfs(filepath.Dir(r.Upper), "mode=755"); err != nil {
+		return err
+	}
+	for _, dir := range []string{r.Upper, r.Work} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return fmt.Errorf("make a layer in memory: %w", err)
+		}
+	}
+	if again := mountOverlay(r); again != nil {
+		return errors.Join(err, again)
+	}
+	warn(fmt.Errorf("what the container writes is kept in memory, as the disk cannot hold it: %w", err))
 	return nil
 }
 

@@ -41,7 +41,7 @@ type Spec struct {
 type Root struct {
 	Lower    string   // "/" or a named directory
 	Upper    string   // an empty directory for what the container writes
-	Work     string   // an empty directory on the same file system as Upper
+	Work     string   // an empty directory beside Upper; the directory that holds the two may be mounted over
 	Merged   string   // where the two are mounted
 	Host     bool     // Lower is the host's /: its other file systems are shown too, and /run is empty
 	Hide     []string // directories that the container must not see; only with Host
