@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/randfill"
 
 	"github.com/switchyard-net/switchyard/internal/model"
 )
@@ -44,6 +45,27 @@ func FuzzConvert(f *testing.F) {
 			checkPrefixes(t, ServiceCIDR(o).Prefixes)
 		}
 	})
+}
+
+// TestConvertRandomObjects fills whole objects at random, with fields that are nil as often as not.
+func TestConvertRandomObjects(t *testing.T) {
+	fill := randfill.NewWithSeed(1).NilChance(0.5).NumElements(0, 4)
+	for range 2000 {
+		svc, slice, node, cidr := corev1.Service{}, discoveryv1.EndpointSlice{}, corev1.Node{}, networkingv1.ServiceCIDR{}
+		fill.Fill(&svc.Spec)
+		fill.Fill(&svc.Status)
+		fill.Fill(&slice.Ports)
+		fill.Fill(&slice.Endpoints)
+		fill.Fill(&node.Spec)
+		fill.Fill(&node.Status.Addresses)
+		fill.Fill(&cidr.Spec)
+		slice.AddressType = discoveryv1.AddressTypeIPv6
+		slice.Labels = map[string]string{discoveryv1.LabelServiceName: "a"}
+		checkService(t, Service(&svc))
+		checkSlice(t, EndpointSlice(&slice))
+		checkAddrs(t, Node(&node).Addrs...)
+		checkPrefixes(t, ServiceCIDR(&cidr).Prefixes)
+	}
 }
 
 func checkService(t *testing.T, s *model.Service) {

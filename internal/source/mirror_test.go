@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/switchyard-net/switchyard/internal/model"
 )
@@ -12,10 +11,7 @@ import (
 // TestChangesWhileTheStateIsRead covers objects that are changed or deleted between their part of the state and its end.
 func TestChangesWhileTheStateIsRead(t *testing.T) {
 	st := newState([]Kind{EndpointSlices})
-	m := &mirror[model.EndpointSlice]{
-		state: st, kind: EndpointSlices, put: (*edition).slice, held: map[model.Ref]*model.EndpointSlice{},
-		convert: func(o runtime.Object) *model.EndpointSlice { return EndpointSlice(o.(*discoveryv1.EndpointSlice)) },
-	}
+	m := sliceMirror(st)
 	list := func(s *discoveryv1.EndpointSlice) { m.list(refOf(s), s) }
 	unusable := testSlice("loses-label", "")
 	unusable.Labels = nil
