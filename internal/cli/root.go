@@ -57,6 +57,7 @@ func newRootCommand() *cobra.Command {
 	addLogFlags(root.PersistentFlags())
 	root.AddCommand(
 		newControllerCommand(),
+		newControllerCommand(),
 		newEchoCommand(),
 		newVersionCommand(),
 	)
