@@ -41,7 +41,7 @@ func (m *mirror) reconcile(ctx context.Context, endpoints *corev1.Endpoints, exi
 	m.report(endpoints, wanted)
 	byKey := map[mirrorKey][]*discoveryv1.EndpointSlice{}
 	for _, slice := range existing {
-		key := mirrorKeyOf(slice.AddressType, slice.Ports)
+		key := mirrorKeyOf(slice.AddressType, slices.Clone(slice.Ports)) // the slice belongs to the watch
 		byKey[key] = append(byKey[key], slice)
 	}
 	var changes sliceChanges

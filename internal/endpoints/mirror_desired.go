@@ -19,9 +19,9 @@ type mirrorKey struct {
 	ports  sliceutil.PortMapKey
 }
 
+// mirrorKeyOf returns the key, and puts the ports in upstream's order.
 func mirrorKeyOf(family discoveryv1.AddressType, ports []discoveryv1.EndpointPort) mirrorKey {
-	// The copy: hashing sorts its argument, which here may belong to the watch.
-	return mirrorKey{family, sliceutil.NewPortMapKey(slices.Clone(ports))}
+	return mirrorKey{family, sliceutil.NewPortMapKey(ports)}
 }
 
 // mirrorPart is what the slice of one mirrorKey should hold.
