@@ -91,7 +91,7 @@ func (r *renderer) rememberFromHere(f *plan.Frontend, here, others *plan.Pool) s
 	name := "from-here-" + target
 	return r.use(name, func() *chain {
 		c := named(name, "")
-		for _, pods := range r.fromPods() {
+		for _, pods := range r.fromPods(false) {
 			c.rules = append(c.rules, rule("", pods, goTo(target)))
 		}
 		c.rules = append(c.rules, rule("", fromNode(), goTo(target)))

@@ -103,3 +103,13 @@ func (e *elements) merge(o *elements) {
 	e.buf = append(e.buf, added...)
 	e.sort()
 }
+
+// repeats reports whether a sorted list has a key twice.
+func (e *elements) repeats() bool {
+	for i := 1; i < e.Len(); i++ {
+		if bytes.Equal(e.record(i - 1)[:e.key], e.record(i)[:e.key]) {
+			return true
+		}
+	}
+	return false
+}

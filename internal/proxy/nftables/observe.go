@@ -7,6 +7,9 @@ import (
 	"github.com/switchyard-net/switchyard/internal/kernel/nft"
 )
 
+// observeTries is how often the elements of a set are listed before giving up.
+const observeTries = 20
+
 // observed is what the kernel holds of a family's table.
 type observed struct {
 	*ruleset
@@ -41,22 +44,36 @@ func (b *Backend) observe(ctx context.Context, f *family, sym *symbols) (observe
 			return o, err
 		}
 	}
-	o.sort()
 	return o, nil
 }
 
+// observeElements reads the elements of a set, sorted. The kernel lists a large set in pieces, and goes on by counting;
+// where its hash table grows meanwhile, as it does for a moment after many additions, the order changes, and some
+// elements are listed twice and as many not at all. Then the list is read again.
 func (b *Backend) observeElements(ctx context.Context, f *family, id setID, r *ruleset, sym *symbols) error {
 	set := &r.elements[id]
 	verdicts := f.sets[id].IsVerdictMap()
 	restart := func() { set.buf = set.buf[:0] }
-	return b.kernel.Elements(ctx, f.table, f.sets[id].Name, restart, func(e nft.Element) {
-		set.buf = append(set.buf, e.Key...)
-		if verdicts {
-			set.buf = sym.record(set.buf, e.Verdict)
-		} else {
-			set.buf = append(set.buf, e.Data...)
+	for range observeTries {
+		restart()
+		err := b.kernel.Elements(ctx, f.table, f.sets[id].Name, restart, func(e nft.Element) {
+			set.buf = append(set.buf, e.Key...)
+			if verdicts {
+				set.buf = sym.record(set.buf, e.Verdict)
+			} else {
+				set.buf = append(set.buf, e.Data...)
+			}
+		})
+		if err != nil {
+			return err
 		}
-	})
+		set.sort()
+		if !set.repeats() {
+			return nil
+		}
+	}
+	return fmt.Errorf("list the elements of %s in %s: the kernel lists some twice, %d times in a row",
+		f.sets[id].Name, f.table, observeTries)
 }
 
 // foreignSet says in which set a table differs from what we would make, as that of another version of ours does.

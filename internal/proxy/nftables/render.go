@@ -136,11 +136,14 @@ func (r *renderer) others(f *plan.Frontend) nft.Verdict {
 
 // target returns the chain that sends connections to a pool's endpoints.
 func (r *renderer) target(p *plan.Pool, anyNode bool) string {
-	n, kind, set := len(p.Endpoints), poolKind(p, anyNode), poolSet(p, anyNode)
-	name := fmt.Sprintf("%sendpoints-%d", kind, n)
+	limit, kind, set := class(len(p.Endpoints)), poolKind(p, anyNode), poolSet(p, anyNode)
+	name := fmt.Sprintf("%sendpoints-up-to-%d", kind, limit)
+	if limit <= 2 {
+		name = fmt.Sprintf("%sendpoints-%d", kind, limit)
+	}
 	r.use(name, func() *chain {
 		setName := [...]string{"endpoints", "local-endpoints", "node-port-endpoints", "local-node-port-endpoints"}[set]
-		return named(name, "", r.spread(setName, anyNode, n))
+		return named(name, "", r.spread(setName, anyNode, limit)...)
 	})
 	if p.Affinity == 0 {
 		return name
@@ -164,12 +167,8 @@ func (r *renderer) masquerade(target string) string {
 func (r *renderer) offCluster(target string) string {
 	name := "off-cluster-" + target
 	return r.use(name, func() *chain {
-		c := named(name, "masquerade clients that are not pods of this node")
-		for _, pods := range r.fromPods() {
-			c.rules = append(c.rules, rule("", pods, goTo(target)))
-		}
-		c.rules = append(c.rules, rule("", r.mark()), rule("", goTo(target)))
-		return c
+		return named(name, "masquerade clients that are not pods of this node",
+			rule("", r.fromPods(true)[0], r.mark()), rule("", goTo(target)))
 	})
 }
 
@@ -188,7 +187,7 @@ func (r *renderer) fromHere(f *plan.Frontend, here *plan.Pool, others nft.Verdic
 		if f.Masquerade == plan.MasqueradeAlways {
 			direct = masqueraded
 		}
-		for _, pods := range r.fromPods() {
+		for _, pods := range r.fromPods(false) {
 			c.rules = append(c.rules, rule("", pods, goTo(direct)))
 		}
 		c.rules = append(c.rules, rule("", fromNode(), goTo(masqueraded)), rule("", exprs(nft.Take(others))))

@@ -2,7 +2,9 @@ package nftables
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/switchyard-net/switchyard/internal/kernel/nft"
@@ -82,12 +84,30 @@ func (r rules) loadOriginalKey(anyNode bool) []nft.Expr {
 	return append(list, nft.LoadProtocol(reg), nft.LoadOriginalPort(reg+1))
 }
 
-// spread translates to one of n endpoints in a map.
-func (r rules) spread(set string, anyNode bool, n int) nft.Rule {
+// draws is how often an index is drawn at random before one is taken that is certain to have an endpoint. It bounds
+// the bias towards the first endpoints: the last draw decides for less than one connection in 2^draws.
+const draws = 8
+
+// spread translates to one of the endpoints in a map, of which there are more than half of limit, a power of two, and
+// at most limit. Where the index drawn has no endpoint, the lookup fails, and the next rule draws again.
+func (r rules) spread(set string, anyNode bool, limit int) []nft.Rule {
 	key, reg := r.loadKey(anyNode)
-	return rule("", key, exprs(nft.Random(uint32(n), 0, reg), nft.MapLookup(set, 0),
-		nft.Translate(r.family, 0, r.addressWidth())))
+	draw := func(comment string, modulus int) nft.Rule {
+		return rule(comment, key, exprs(nft.Random(uint32(modulus), 0, reg), nft.MapLookup(set, 0),
+			nft.Translate(r.family, 0, r.addressWidth())))
+	}
+	list := []nft.Rule{draw("", limit)}
+	if limit <= 2 {
+		return list
+	}
+	for len(list) < draws {
+		list = append(list, draw("if that index had no endpoint", limit))
+	}
+	return append(list, draw("these indexes all have one", limit/2))
 }
+
+// class returns the power of two that bounds a number of endpoints.
+func class(n int) int { return 1 << bits.Len(uint(n-1)) }
 
 // remembered translates to the endpoint that the client had before; without one, the next rule decides.
 func (r rules) remembered(id uint32) nft.Rule {
@@ -114,21 +134,29 @@ func (r rules) mark() []nft.Expr {
 	return exprs(nft.LoadMark(0), nft.Bitwise(0, others, mark), nft.SetMark(0))
 }
 
-// fromPods returns the ways to recognise this node's pods, each to begin a rule with.
-func (r rules) fromPods() [][]nft.Expr {
+// fromPods returns the ways to recognise this node's pods, each to begin a rule with; with not set, one way to recognise
+// that a packet is not theirs.
+func (r rules) fromPods(not bool) [][]nft.Expr {
+	compare := nft.Equal
+	if not {
+		compare = nft.NotEqual
+	}
 	var ways [][]nft.Expr
 	for _, p := range r.node.LocalPods.Sources {
 		if model.FamilyOf(p.Addr()) == r.model() {
-			ways = append(ways, append(exprs(nft.LoadSource(r.family, 0)), nft.InPrefix(0, p, false)...))
+			ways = append(ways, append(exprs(nft.LoadSource(r.family, 0)), nft.InPrefix(0, p, not)...))
 		}
 	}
 	if name := r.node.LocalPods.Interface; name != "" {
 		padded := make([]byte, 16) // IFNAMSIZ: the whole name is compared
 		copy(padded, name)
-		ways = append(ways, exprs(nft.LoadInterface(0), nft.Equal(0, padded)))
+		ways = append(ways, exprs(nft.LoadInterface(0), compare(0, padded)))
 	}
 	if prefix := r.node.LocalPods.InterfacePrefix; prefix != "" {
-		ways = append(ways, exprs(nft.LoadInterface(0), nft.Equal(0, []byte(prefix))))
+		ways = append(ways, exprs(nft.LoadInterface(0), compare(0, []byte(prefix))))
+	}
+	if not {
+		return [][]nft.Expr{slices.Concat(ways...)}
 	}
 	return ways
 }
