@@ -16,14 +16,25 @@ import (
 // TestReference holds the harness itself against a kernel: with the plainest rules that carry out a plan, the whole table
 // must come out as written.
 func TestReference(t *testing.T) {
-	Run(t, func(_ testing.TB, node *lab.Namespace) proxy.Backend { return &reference{node} })
+	Run(t, func(_ testing.TB, node *lab.Namespace) proxy.Backend { return &reference{node: node} })
 }
 
 // reference is a Backend that writes all rules anew at every Sync, through nft, with a rule for everything.
-type reference struct{ node *lab.Namespace }
+type reference struct {
+	node *lab.Namespace
+	sets map[string]bool // of affinity, in the kernel
+}
 
 func (r *reference) Sync(ctx context.Context, u plan.Update) (plan.Report, error) {
-	return plan.Report{}, r.load(ctx, newRuleset(u.Plan).text())
+	rules := newRuleset(u.Plan)
+	text := rules.text()
+	for set := range r.sets {
+		if !rules.sets[set] {
+			text += "flush set inet reference " + set + "\n"
+		}
+	}
+	r.sets = rules.sets
+	return plan.Report{}, r.load(ctx, text)
 }
 
 func (r *reference) Cleanup(ctx context.Context) error {
@@ -69,10 +80,11 @@ func newRuleset(p *plan.Plan) *ruleset {
 	return r
 }
 
-// text returns what nft loads: everything that was there is replaced in one transaction.
+// text returns what nft loads: all rules are replaced in one transaction; sets, which
+// hold the affinity, stay.
 func (r *ruleset) text() string {
 	var b strings.Builder
-	b.WriteString("add table inet reference\ndelete table inet reference\ntable inet reference {\n")
+	b.WriteString("add table inet reference\nflush table inet reference\ntable inet reference {\n")
 	b.WriteString(strings.Join(r.extra, "\n") + "\n")
 	chain := func(name, rules string, list []string) {
 		fmt.Fprintf(&b, "chain %s {\n%s\n%s\n}\n", name, rules, strings.Join(list, "\n"))

@@ -41,6 +41,7 @@ func probedPorts(scenarios []*Scenario) []uint16 {
 			}
 		}
 	}
+	ports = append(ports, 80, 30051) // of behaviour
 	slices.Sort(ports)
 	return slices.Compact(ports)
 }
