@@ -91,11 +91,11 @@ func (l load) run(client *lab.Namespace, target netip.AddrPort) (rate, error) {
 	return rate{perSecond: float64(len(all)) / took.Seconds(), latencies: all}, errors.Join(failures...)
 }
 
-// percentile returns the value that p percent of the values do not exceed.
+// percentile returns the smallest value that p percent of the values do not exceed (nearest rank).
 func percentile(values []time.Duration, p int) time.Duration {
 	if len(values) == 0 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(values))
-	return sorted[min(len(sorted)*p/100, len(sorted)-1)]
+	return sorted[max((len(sorted)*p+99)/100, 1)-1]
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // clockTicks is the unit of the times in /proc/PID/stat: USER_HZ, 100 per second on every Linux port that Go has.
@@ -74,26 +76,38 @@ func (p *process) stop() error {
 	return nil
 }
 
-// cpu returns the processor time that the process, and the children that it has waited for, have used.
+// cpu returns the processor time that the process, and the children that it has waited for, have used: its own to the
+// nanosecond, as a change may cost less than a clock tick, theirs in ticks.
 func (p *process) cpu() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.command.Process.Pid))
-	if err != nil {
-		return 0, fmt.Errorf("read processor time: %w", err)
+	pid := p.command.Process.Pid
+	var own unix.Timespec
+	if err := unix.ClockGettime(processClock(pid), &own); err != nil {
+		return 0, fmt.Errorf("read the processor time of process %d: %w", pid, err)
 	}
-	// The second field is the name in parentheses; utime, stime, cutime and cstime are the 14th to the 17th.
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read the children's processor time: %w", err)
+	}
+	// The second field is the name in parentheses; cutime and cstime are the 16th and the 17th.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	if len(fields) < 15 {
-		return 0, fmt.Errorf("read processor time: /proc/PID/stat has only %d fields", len(fields)+2)
+		return 0, fmt.Errorf("read the children's processor time: /proc/PID/stat has only %d fields", len(fields)+2)
 	}
-	var ticks int64
-	for _, field := range fields[11:15] {
-		n, err := strconv.ParseInt(field, 10, 64)
+	total := time.Duration(own.Nano())
+	for _, field := range fields[13:15] {
+		ticks, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("read processor time: %w", err)
+			return 0, fmt.Errorf("read the children's processor time: %w", err)
 		}
-		ticks += n
+		total += time.Duration(ticks) * time.Second / clockTicks
 	}
-	return time.Duration(ticks) * time.Second / clockTicks, nil
+	return total, nil
+}
+
+// processClock returns the clock of a process's processor time, as clock_getcpuclockid(3) does.
+func processClock(pid int) int32 {
+	const scheduled = 2 // CPUCLOCK_SCHED of linux/posix-timers.h
+	return int32(^pid)<<3 | scheduled
 }
 
 // memory returns a value of /proc/PID/status, such as VmRSS (now) or VmHWM (the highest so far), in bytes.

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/switchyard-net/switchyard/bench/report"
+)
+
+func TestGoalsCompareLargestSize(t *testing.T) {
+	rows := []report.Row{
+		{System: "switchyard", Mode: "nftables", Case: "start", Services: 10000, Metric: "to last rule", Value: 1},
+		{System: "kube-proxy", Mode: "nftables", Case: "start", Services: 10000, Metric: "to last rule", Value: 60},
+		{System: "switchyard", Mode: "nftables", Case: "endpoint change", Services: 1000, Metric: "p50", Value: 2},
+		{System: "switchyard", Mode: "nftables", Case: "endpoint change", Services: 10000, Metric: "p50", Value: 4},
+	}
+	got := goals(rows, []int{1000, 10000})
+	if len(got) != 2 {
+		t.Fatalf("%d goals, want the two that were measured: %q", len(got), got)
+	}
+	if !strings.HasPrefix(got[0], "goal met    start") || !strings.HasPrefix(got[1], "goal MISSED endpoint change p50") {
+		t.Errorf("goals %q: want the start's met and the growth's missed", got)
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	var values []time.Duration
+	for i := range 100 {
+		values = append(values, time.Duration(100-i))
+	}
+	for p, want := range map[int]time.Duration{0: 1, 50: 50, 99: 99, 100: 100} {
+		if got := percentile(values, p); got != want {
+			t.Errorf("percentile %d = %d, want %d", p, got, want)
+		}
+	}
+	if got := percentile(nil, 50); got != 0 {
+		t.Errorf("percentile of nothing = %d, want 0", got)
+	}
+}
+
+func TestAddressesOfTheCorpusAreDistinct(t *testing.T) {
+	seen := map[string]bool{}
+	for i := range 10000 {
+		for endpoint := range endpointsPerService {
+			address := pod(i, endpoint).Addr()
+			if seen[address.String()] || !podNetwork.Contains(address) || !address.Less(replacement) {
+				t.Fatalf("endpoint %d of Service %d has address %s, which is taken or outside of its half", endpoint, i, address)
+			}
+			seen[address.String()] = true
+		}
+		if address := frontend(i).Addr(); !serviceNetwork.Contains(address) {
+			t.Fatalf("Service %d has address %s outside of %s", i, address, serviceNetwork)
+		}
+	}
+}
