@@ -25,24 +25,24 @@ type Config struct {
 func (c Config) validate() error {
 	var errs []error
 	if c.Socket == "" {
-		errs = append(errs, errors.New("Socket: give the path of the unix socket to serve on"))
+		errs = append(errs, errors.New("field Socket: give the path of the unix socket to serve on"))
 	}
 	if !filepath.IsAbs(c.Root) || filepath.Clean(c.Root) == "/" {
-		errs = append(errs, fmt.Errorf("Root: %q is not an absolute path of a directory of its own", c.Root))
+		errs = append(errs, fmt.Errorf("field Root: %q is not an absolute path of a directory of its own", c.Root))
 	}
 	if strings.ContainsAny(c.Root, `:,\`) {
-		errs = append(errs, fmt.Errorf("Root: %q has a character that means something in a mount option (: , \\)", c.Root))
+		errs = append(errs, fmt.Errorf("field Root: %q has a character that means something in a mount option (: , \\)", c.Root))
 	}
 	for _, dir := range c.Hide {
 		if !filepath.IsAbs(dir) || filepath.Clean(dir) == "/" {
-			errs = append(errs, fmt.Errorf("Hide: %q is not an absolute path of a directory", dir))
+			errs = append(errs, fmt.Errorf("field Hide: %q is not an absolute path of a directory", dir))
 		}
 	}
 	if c.MTU != 0 && c.MTU < 1280 {
-		errs = append(errs, fmt.Errorf("MTU: %d bytes is less than IPv6 allows (1280)", c.MTU))
+		errs = append(errs, fmt.Errorf("field MTU: %d bytes is less than IPv6 allows (1280)", c.MTU))
 	}
 	if c.Log == nil {
-		errs = append(errs, errors.New("Log: give a logger"))
+		errs = append(errs, errors.New("field Log: give a logger"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("container runtime: %w", err)

@@ -19,6 +19,9 @@ import (
 // copy of. It needs c.mu.
 func (s *Server) prepare(c *container) (l launch, cleanup func(), err error) {
 	spec, err := s.describe(c)
+	if err == nil {
+		spec.Mounts, err = s.mounts(c)
+	}
 	if err != nil {
 		return launch{}, nil, err
 	}
@@ -111,7 +114,7 @@ func (c *container) openStreams(l *launch) ([]*os.File, error) {
 	return opened, nil
 }
 
-// describe fills the shim's Spec but for the terminal.
+// describe fills the shim's Spec but for the mounts and the terminal.
 func (s *Server) describe(c *container) (shim.Spec, error) {
 	security := c.config.GetLinux().GetSecurityContext()
 	capabilities, err := capabilitySet(security)
@@ -133,8 +136,7 @@ func (s *Server) describe(c *container) (shim.Spec, error) {
 	for _, d := range c.config.GetDevices() {
 		spec.Devices = append(spec.Devices, shim.Device{Source: d.GetHostPath(), Path: d.GetContainerPath()})
 	}
-	spec.Mounts, err = s.mounts(c)
-	return spec, err
+	return spec, nil
 }
 
 // env is the image's environment and then the container's.

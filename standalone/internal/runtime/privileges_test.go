@@ -24,8 +24,9 @@ func TestPrivileges(t *testing.T) {
 			s.RunAsUser, s.RunAsGroup = &cri.Int64Value{Value: 4321}, &cri.Int64Value{Value: 8765}
 			s.SupplementalGroups, s.NoNewPrivs = []int64{111, 222}, true
 		}, "4321\n8765\n8765 111 222\nCapEff: 0000000000000000\nCapBnd: 00000000a80425fb\nNoNewPrivs: 1"},
-		{"name", func(s *cri.LinuxContainerSecurityContext) { s.RunAsUsername = "daemon" },
-			"1\n1\n1\nCapEff: 0000000000000000\nCapBnd: 00000000a80425fb\nNoNewPrivs: 0"},
+		{"name", func(s *cri.LinuxContainerSecurityContext) {
+			s.RunAsUsername = "daemon"
+		}, "1\n1\n1\nCapEff: 0000000000000000\nCapBnd: 00000000a80425fb\nNoNewPrivs: 0"},
 	}
 	p := startServer(t, "").run("pod", nil)
 	for _, tt := range tests {

@@ -103,7 +103,8 @@ func (l launch) start(ctx context.Context) (*process, []string, error) {
 	}
 	stop := context.AfterFunc(ctx, p.kill)
 	defer stop()
-	if err := json.NewEncoder(specWrite).Encode(l.spec); err == nil {
+	err = json.NewEncoder(specWrite).Encode(l.spec)
+	if err == nil {
 		err = specWrite.Close()
 	}
 	if err != nil {

@@ -95,7 +95,8 @@ func deleteLink(name string) error {
 // configureNode gives the node's end the gateways' addresses and routes the pod's addresses there.
 func (l Link) configureNode() error {
 	for _, s := range []struct{ name, value string }{
-		{"ipv6/conf/" + l.Name + "/accept_dad", "0"}, {"ipv6/conf/" + l.Name + "/accept_ra", "0"},
+		{"ipv6/conf/" + l.Name + "/accept_dad", "0"},
+		{"ipv6/conf/" + l.Name + "/accept_ra", "0"},
 		{"ipv4/conf/" + l.Name + "/rp_filter", "0"},
 		// A pod that reaches itself through a Service is forwarded back to where it came from: no reason to redirect it.
 		{"ipv4/conf/" + l.Name + "/send_redirects", "0"},

@@ -102,11 +102,12 @@ func enterDir(dir string) (string, error) {
 func pause() {
 	died := make(chan os.Signal, 1)
 	signal.Notify(died, unix.SIGCHLD)
-	for range died {
+	for { // the first time for those that died before Notify
 		for {
 			if pid, _ := unix.Wait4(-1, nil, unix.WNOHANG, nil); pid <= 0 {
 				break
 			}
 		}
+		<-died
 	}
 }
