@@ -10,7 +10,8 @@ import (
 
 // TestPackets holds the backend against the packet table.
 func TestPackets(t *testing.T) {
-	proxytest.Run(t, func(t testing.TB, node *lab.Namespace) proxy.Backend {
-		return newBackend(t, connIn(t, node))
+	proxytest.Run(t, func(part testing.TB, node *lab.Namespace) proxy.Backend {
+		// The connection outlives the part: its own clean-up still uses the backend.
+		return newBackend(part, connIn(t, node))
 	})
 }
