@@ -97,7 +97,7 @@ func (c *endpointsController) sync(ctx context.Context, key string) error {
 	if !exists {
 		current = &corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	} else if c.replaced.has(key, current.ResourceVersion) {
-		return fmt.Errorf("Endpoints %s: %w", key, errStale)
+		return fmt.Errorf("the Endpoints %s: %w", key, errStale)
 	}
 	wanted := current.DeepCopy()
 	wanted.Subsets = subsets
@@ -156,7 +156,7 @@ func (c *endpointsController) write(ctx context.Context, key string, current, wa
 		case err == nil, apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 			return nil // in a namespace on its way out no create will succeed
 		case apierrors.IsAlreadyExists(err):
-			return fmt.Errorf("Endpoints %s: %w", key, errStale)
+			return fmt.Errorf("the Endpoints %s: %w", key, errStale)
 		}
 		return c.failed(ctx, wanted, "FailedToCreateEndpoint", "create endpoint for service", err)
 	}

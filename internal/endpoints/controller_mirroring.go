@@ -115,7 +115,7 @@ func (c *mirroringController) sync(ctx context.Context, key string) error {
 		return c.remove(ctx, key, slices)
 	}
 	if c.watcher.tracker.StaleSlices(service, slices) {
-		return fmt.Errorf("EndpointSlices that mirror Endpoints %s: %w", key, errStale)
+		return fmt.Errorf("the EndpointSlices that mirror Endpoints %s: %w", key, errStale)
 	}
 	return c.mirror.reconcile(ctx, endpoints, slices)
 }

@@ -119,7 +119,7 @@ func (c *slicesController) sync(ctx context.Context, key string) error {
 		return err
 	}
 	if c.watcher.tracker.StaleSlices(service, slices) {
-		return fmt.Errorf("EndpointSlices of Service %s: %w", key, errStale)
+		return fmt.Errorf("the EndpointSlices of Service %s: %w", key, errStale)
 	}
 	// Always computed, as it also remembers the times seen by this sync.
 	trigger := c.triggers.ComputeEndpointLastChangeTriggerTime(namespace, service, pods)
