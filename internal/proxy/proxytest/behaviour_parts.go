@@ -168,15 +168,15 @@ func (s *subject) restartUnderLoad() {
 	s.web(0, "local-1", "remote-1")
 	_, check := s.talk("client", webNodePort+"/TCP")
 	stop := s.load("local-1", "remote-1")
-	for range 5 {
-		s.backend = s.newBackend(s.t, s.namespaces[thisNode])
+	for range 20 {
+		s.start()
 		s.objects.changes.All = true
 		s.sync()
 	}
 	for _, err := range stop() {
 		s.t.Error(err)
 	}
-	check("after five restarts")
+	check("after 20 restarts")
 }
 
 // evenSpread: each of three endpoints gets its share of 300 connections, give or take five standard deviations.

@@ -20,7 +20,10 @@ type NewBackend func(t testing.TB, node *lab.Namespace) proxy.Backend
 
 // Run holds a backend against the packet table in real network namespaces, and against what more than one packet shows:
 // affinity, established connections, changes under load, restarts.
-func Run(t *testing.T, newBackend NewBackend) {
+func Run(t *testing.T, newBackend NewBackend) { run(t, newBackend) }
+
+// run is Run without some parts of behaviour.
+func run(t *testing.T, newBackend NewBackend, without ...string) {
 	scenarios := Scenarios(t)
 	n := newNetwork(t, probedPorts(scenarios))
 	t.Run("Packets", func(t *testing.T) {
@@ -28,7 +31,7 @@ func Run(t *testing.T, newBackend NewBackend) {
 			t.Run(s.Name, func(t *testing.T) { n.scenario(t, s, newBackend) })
 		}
 	})
-	t.Run("Behaviour", func(t *testing.T) { n.behaviour(t, newBackend) })
+	t.Run("Behaviour", func(t *testing.T) { n.behaviour(t, newBackend, without) })
 }
 
 // probedPorts returns the ports that the table sends packets to.
