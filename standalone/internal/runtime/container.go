@@ -126,7 +126,7 @@ func (s *Server) start(ctx context.Context, c *container) error {
 			killInside(c.dir+"/", s.config.Log)
 		}
 		c.finish()
-		s.config.Log.Info("container ended", "pod", podName(c.sandbox.config), "container", c.name(), "exitCode", c.exit)
+		s.config.Log.Info("container ended", "pod", podName(c.sandbox.config), "container", c.name(), "exitCode", p.exit)
 	}()
 	return nil
 }

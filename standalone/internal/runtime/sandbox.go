@@ -244,6 +244,9 @@ func (s *Server) startPause(sb *sandbox) error {
 
 // stopSandbox kills the pod's containers and takes its network away; its record stays until removeSandbox.
 func (s *Server) stopSandbox(sb *sandbox) error {
+	sb.mu.Lock()
+	sb.stopped = true // no container starts from now on; one that is starting is waited for and killed
+	sb.mu.Unlock()
 	for _, c := range s.containersOf(sb.id) {
 		c.kill()
 	}

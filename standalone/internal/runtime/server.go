@@ -70,7 +70,7 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := podnet.PrepareNode(); err != nil {
+	if err := pool.PrepareNode(); err != nil {
 		return nil, fmt.Errorf("prepare the node's network: %w", err)
 	}
 	s := &Server{

@@ -9,7 +9,7 @@ import (
 func TestStats(t *testing.T) {
 	c := startServer(t, "")
 	p := c.run("pod", nil)
-	id := p.start("main", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo done; sleep 1000", nil)
+	id := p.start("main", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo done; exec sleep 1000", nil)
 	c.run("idle", nil)
 	c.eventually("the work is done", func() bool { return p.log("main") != "" })
 	one, err := c.ContainerStats(t.Context(), &cri.ContainerStatsRequest{ContainerId: id})
@@ -28,7 +28,7 @@ func TestStats(t *testing.T) {
 		t.Fatal(err)
 	}
 	linux := pod.GetStats().GetLinux()
-	if linux.GetProcess().GetProcessCount().GetValue() != 2 || len(linux.GetContainers()) != 1 || linux.GetNetwork().GetDefaultInterface().GetName() != "eth0" {
+	if linux.GetProcess().GetProcessCount().GetValue() != 1 || len(linux.GetContainers()) != 1 || linux.GetNetwork().GetDefaultInterface().GetName() != "eth0" {
 		t.Errorf("pod: %v", linux)
 	}
 	pods, err := c.ListPodSandboxStats(t.Context(), &cri.ListPodSandboxStatsRequest{})

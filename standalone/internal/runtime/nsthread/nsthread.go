@@ -24,16 +24,34 @@ type Namespaces struct {
 // Goroutines that f starts are elsewhere. Joining Mount changes the root and the current directory to the namespace's.
 func (n Namespaces) Do(f func() error) error {
 	done := make(chan error)
-	go func() {
-		// Never unlocked: the thread ends with the goroutine.
-		runtime.LockOSThread()
+	onThread(func() {
 		if err := n.join(); err != nil {
 			done <- err
 			return
 		}
 		done <- f()
-	}()
+	})
 	return <-done
+}
+
+// onThread runs f on a thread that ends with it, and that is not the main thread: that one never ends, and what /proc/self
+// shows of the process (its mounts, to begin with) is the main thread's.
+func onThread(f func()) {
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if unix.Gettid() != unix.Getpid() {
+			f()
+			return
+		}
+		defer runtime.UnlockOSThread()
+		elsewhere := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			close(elsewhere)
+			f()
+		}()
+		<-elsewhere // until then this goroutine keeps the main thread busy
+	}()
 }
 
 func (n Namespaces) join() error {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -30,9 +31,17 @@ type Link struct {
 
 // PrepareNode lets the calling thread's network namespace, which must be the node's, forward between pods and others,
 // switches its loopback interface on, and removes the node's ends that a runtime before this one left.
-func PrepareNode() error {
-	for _, s := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
-		if err := setSysctl(s, "1"); err != nil {
+func (p *Pool) PrepareNode() error {
+	for _, prefix := range p.prefixes {
+		forward := "ipv4/ip_forward"
+		if prefix.Addr().Is6() {
+			forward = "ipv6/conf/all/forwarding"
+		}
+		err := setSysctl(forward, "1")
+		if errors.Is(err, os.ErrNotExist) && prefix.Addr().Is6() {
+			return fmt.Errorf("pod network %s: this kernel has IPv6 switched off: leave the IPv6 pod network out, or start the machine without ipv6.disable=1", prefix)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -94,16 +103,14 @@ func deleteLink(name string) error {
 
 // configureNode gives the node's end the gateways' addresses and routes the pod's addresses there.
 func (l Link) configureNode() error {
-	for _, s := range []struct{ name, value string }{
-		{"ipv6/conf/" + l.Name + "/accept_dad", "0"},
-		{"ipv6/conf/" + l.Name + "/accept_ra", "0"},
-		{"ipv4/conf/" + l.Name + "/rp_filter", "0"},
-		// A pod that reaches itself through a Service is forwarded back to where it came from: no reason to redirect it.
-		{"ipv4/conf/" + l.Name + "/send_redirects", "0"},
-	} {
-		if err := setSysctl(s.name, s.value); err != nil {
+	// A pod that reaches itself through a Service is forwarded back to where it came from: no reason to redirect it.
+	for _, name := range []string{"rp_filter", "send_redirects"} {
+		if err := setSysctl("ipv4/conf/"+l.Name+"/"+name, "0"); err != nil {
 			return err
 		}
+	}
+	if err := l.plainIPv6(l.Name); err != nil {
+		return err
 	}
 	link, err := switchOn(l.Name, l.Gateways)
 	if err != nil {
@@ -126,10 +133,8 @@ func (l Link) configurePod() error {
 	if _, err := switchOn("lo", nil); err != nil {
 		return err
 	}
-	for _, name := range []string{"accept_dad", "accept_ra"} {
-		if err := setSysctl("ipv6/conf/"+podLink+"/"+name, "0"); err != nil {
-			return err
-		}
+	if err := l.plainIPv6(podLink); err != nil {
+		return err
 	}
 	link, err := switchOn(podLink, l.Addrs)
 	if err != nil {
@@ -153,6 +158,19 @@ func (l Link) configurePod() error {
 		}
 		if err := netlink.RouteReplace(defaultRoute); err != nil {
 			return fmt.Errorf("route everything in the pod to %s: %w", gateway, err)
+		}
+	}
+	return nil
+}
+
+// plainIPv6 stops an end from waiting for other owners of its address (there is one neighbour) and from listening to routers.
+func (l Link) plainIPv6(name string) error {
+	if !slices.ContainsFunc(l.Addrs, netip.Addr.Is6) {
+		return nil
+	}
+	for _, variable := range []string{"accept_dad", "accept_ra"} {
+		if err := setSysctl("ipv6/conf/"+name+"/"+variable, "0"); err != nil {
+			return err
 		}
 	}
 	return nil
