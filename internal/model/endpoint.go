@@ -29,13 +29,18 @@ type EndpointPort struct {
 
 // Endpoint is one endpoint of a slice. Only addresses[0] counts, as in kube-proxy.
 type Endpoint struct {
-	Addr       netip.Addr
-	Conditions Conditions
-	Node       string
-	Zone       string
-	Hostname   string
+	Addr netip.Addr
 	// Pod is targetRef.name where targetRef.kind is Pod.
 	Pod string
+	// Placement is never nil in a published value, and shared by endpoints that agree in it: of the 100,000 endpoints
+	// of a large cluster it keeps all but 56 bytes each out of memory.
+	*Placement
+	Conditions Conditions
+}
+
+// Placement is what many endpoints have in common.
+type Placement struct {
+	Node, Zone, Hostname string
 	// ZoneHints and NodeHints are hints.forZones and hints.forNodes.
 	ZoneHints, NodeHints []string
 }

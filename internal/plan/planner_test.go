@@ -73,8 +73,9 @@ func service(name string, index int, externalIPs ...string) *model.Service {
 
 func endpoint(last byte) model.Endpoint {
 	return model.Endpoint{
-		Addr: netip.AddrFrom4([4]byte{10, 244, 1, last}), Node: fmt.Sprintf("n%d", last%3),
-		Conditions: model.Ready | model.Serving, ZoneHints: []string{string('a' + rune(last%2))},
+		Addr:       netip.AddrFrom4([4]byte{10, 244, 1, last}),
+		Conditions: model.Ready | model.Serving,
+		Placement:  &model.Placement{Node: fmt.Sprintf("n%d", last%3), ZoneHints: []string{string('a' + rune(last%2))}},
 	}
 }
 

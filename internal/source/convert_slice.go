@@ -95,28 +95,53 @@ func (c converter) endpoints(in []discoveryv1.Endpoint, family model.Family, p *
 			continue
 		}
 		q := model.Endpoint{Addr: addr, Conditions: conditions(e.Conditions)}
-		if e.NodeName != nil {
-			q.Node = c.strings.of(*e.NodeName)
-		}
-		if e.Zone != nil {
-			q.Zone = c.strings.of(*e.Zone)
-		}
 		if t := e.TargetRef; t != nil && t.Kind == "Pod" && !c.omitPodNames {
 			q.Pod = t.Name
 		}
-		if e.Hostname != nil {
-			q.Hostname = *e.Hostname
-			if q.Hostname == q.Pod {
-				q.Hostname = q.Pod // one memory: a StatefulSet's pods are named as their hosts
-			}
-		}
-		if h := e.Hints; h != nil {
-			q.ZoneHints = hintNames(c.strings, h.ForZones, func(z *discoveryv1.ForZone) string { return z.Name })
-			q.NodeHints = hintNames(c.strings, h.ForNodes, func(n *discoveryv1.ForNode) string { return n.Name })
-		}
+		q.Placement = c.placement(e)
 		out = append(out, q)
 	}
 	return out
+}
+
+// placement returns what e may share with others. It is looked up where it has at most one hint of each kind, which is
+// nearly always so.
+func (c converter) placement(e *discoveryv1.Endpoint) *model.Placement {
+	var zones []discoveryv1.ForZone
+	var nodes []discoveryv1.ForNode
+	if e.Hints != nil {
+		zones, nodes = e.Hints.ForZones, e.Hints.ForNodes
+	}
+	key := placementKey{node: deref(e.NodeName), zone: deref(e.Zone), hostname: deref(e.Hostname)}
+	simple := len(zones) <= 1 && len(nodes) <= 1
+	if simple {
+		if len(zones) == 1 {
+			key.zoneHint, key.zoneHinted = zones[0].Name, true
+		}
+		if len(nodes) == 1 {
+			key.nodeHint, key.nodeHinted = nodes[0].Name, true
+		}
+		if p := c.strings.placement(key); p != nil {
+			return p
+		}
+	}
+	p := &model.Placement{
+		Node: c.strings.of(key.node), Zone: c.strings.of(key.zone), Hostname: key.hostname,
+		ZoneHints: hintNames(c.strings, zones, func(z *discoveryv1.ForZone) string { return z.Name }),
+		NodeHints: hintNames(c.strings, nodes, func(n *discoveryv1.ForNode) string { return n.Name }),
+	}
+	if simple && key.hostname == "" {
+		c.strings.keep(key, p)
+	}
+	return p
+}
+
+// deref returns what s points to, "" for nil.
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 // conditions applies the defaults of the API: unset means ready, serving and not terminating.
@@ -136,11 +161,8 @@ func conditions(in discoveryv1.EndpointConditions) model.Conditions {
 
 // hintNames returns the names of an endpoint's hints, nil for none.
 func hintNames[T any](strings *interner, in []T, name func(*T) string) []string {
-	switch len(in) {
-	case 0:
+	if len(in) == 0 {
 		return nil
-	case 1:
-		return strings.list(name(&in[0]))
 	}
 	out := make([]string, len(in))
 	for i := range in {

@@ -163,12 +163,14 @@ endpoints:
 		TriggerTime: time.Date(2026, 11, 23, 20, 0, 0, 5e8, time.UTC),
 		Ports:       []model.EndpointPort{{Name: "http", Protocol: model.TCP, Port: 8080}, {Name: "any", Protocol: model.SCTP}},
 		Endpoints: []model.Endpoint{
-			{Addr: netip.MustParseAddr("10.1.0.1"), Conditions: model.Ready | model.Serving},
+			{Addr: netip.MustParseAddr("10.1.0.1"), Conditions: model.Ready | model.Serving, Placement: &model.Placement{}},
 			{
-				Addr: netip.MustParseAddr("10.1.0.3"), Conditions: model.Serving | model.Terminating, Node: "node-1", Zone: "zone-a",
-				Hostname: "web-0", Pod: "web-0", ZoneHints: []string{"zone-a", "zone-b"}, NodeHints: []string{"node-1"},
+				Addr: netip.MustParseAddr("10.1.0.3"), Conditions: model.Serving | model.Terminating, Pod: "web-0",
+				Placement: &model.Placement{
+					Node: "node-1", Zone: "zone-a", Hostname: "web-0", ZoneHints: []string{"zone-a", "zone-b"}, NodeHints: []string{"node-1"},
+				},
 			},
-			{Addr: netip.MustParseAddr("10.1.0.4"), Conditions: model.Ready},
+			{Addr: netip.MustParseAddr("10.1.0.4"), Conditions: model.Ready, Placement: &model.Placement{}},
 		},
 		Problems: []model.Problem{
 			{Field: "ports[2].port"}, {Field: "ports[3].protocol"}, {Field: "endpoints[3].addresses[0]"}, {Field: "endpoints[4].addresses"},

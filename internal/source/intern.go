@@ -1,48 +1,70 @@
 package source
 
-// interner gives equal strings one memory. It forgets what was not asked for during two generations, so it does not
-// grow with names of the past. Not safe for concurrent use; the nil interner returns what it is given.
+import "github.com/switchyard-net/switchyard/internal/model"
+
+// interner gives equal strings and equal placements one memory. It forgets what was not asked for during two
+// generations, so it does not grow with names of the past. Not safe for concurrent use; the nil interner shares nothing.
 type interner struct {
-	young, old map[string]string
-	hints      map[string][]string
+	strings    generations[string, string]
+	placements generations[placementKey, *model.Placement]
 }
 
-// internGeneration is the number of strings after which a generation ends.
-const internGeneration = 16 << 10
-
-func newInterner() *interner {
-	return &interner{young: map[string]string{}, hints: map[string][]string{}}
+// placementKey is a placement with at most one hint of each kind.
+type placementKey struct {
+	node, zone, hostname   string
+	zoneHint, nodeHint     string
+	zoneHinted, nodeHinted bool
 }
+
+func newInterner() *interner { return &interner{} }
 
 // of returns a string equal to s.
 func (n *interner) of(s string) string {
 	if n == nil || s == "" {
 		return s
 	}
-	if kept, ok := n.young[s]; ok {
+	if kept, ok := n.strings.get(s); ok {
 		return kept
 	}
-	if kept, ok := n.old[s]; ok {
-		s = kept
-	}
-	if len(n.young) >= internGeneration {
-		n.old, n.young = n.young, map[string]string{}
-		n.hints = map[string][]string{}
-	}
-	n.young[s] = s
+	n.strings.put(s, s)
 	return s
 }
 
-// list returns a list that holds only s. Nearly every endpoint hint is such a list, of one of a few zones.
-func (n *interner) list(s string) []string {
+// placement returns what was kept for key, or nil.
+func (n *interner) placement(key placementKey) *model.Placement {
 	if n == nil {
-		return []string{s}
+		return nil
 	}
-	if kept, ok := n.hints[s]; ok {
-		return kept
+	p, _ := n.placements.get(key)
+	return p
+}
+
+// keep makes placement return p for key.
+func (n *interner) keep(key placementKey, p *model.Placement) {
+	if n != nil {
+		n.placements.put(key, p)
 	}
-	s = n.of(s)
-	kept := []string{s}
-	n.hints[s] = kept
-	return kept
+}
+
+// generations is a map that forgets what was not used while two generations filled up.
+type generations[K comparable, V any] struct{ young, old map[K]V }
+
+// generationSize is the number of entries after which a generation ends.
+const generationSize = 16 << 10
+
+func (g *generations[K, V]) get(k K) (V, bool) {
+	v, ok := g.young[k]
+	if !ok {
+		if v, ok = g.old[k]; ok {
+			g.put(k, v)
+		}
+	}
+	return v, ok
+}
+
+func (g *generations[K, V]) put(k K, v V) {
+	if g.young == nil || len(g.young) >= generationSize {
+		g.old, g.young = g.young, map[K]V{}
+	}
+	g.young[k] = v
 }

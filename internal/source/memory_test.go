@@ -6,7 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"runtime"
+	"strings"
 	"testing"
 
 	kruntime "k8s.io/apimachinery/pkg/runtime"
@@ -62,6 +65,50 @@ func BenchmarkRead(b *testing.B) {
 			runtime.KeepAlive(api)
 		})
 	}
+}
+
+// BenchmarkProcess reads the same state in a process of its own, as a node does, and reports its memory now and at its
+// most, for several values of GOGC.
+func BenchmarkProcess(b *testing.B) {
+	api := bigCluster(10_000)
+	url := listen(b, api)
+	for _, gogc := range []string{"100", "50", "30"} {
+		b.Run("GOGC="+gogc, func(b *testing.B) {
+			for b.Loop() {
+				cmd := exec.Command(os.Args[0], "-test.run=^$", "-test.bench=^BenchmarkReader$", "-test.benchtime=1x")
+				cmd.Env = append(os.Environ(), "GOGC="+gogc, readerURL+"="+url)
+				out, err := cmd.CombinedOutput()
+				if err != nil {
+					b.Fatalf("%v: %s", err, out)
+				}
+				for field, unit := range map[string]string{"VmRSS": "MB-RSS", "VmHWM": "MB-peak"} {
+					var kB float64
+					if _, after, ok := strings.Cut(string(out), field+":"); ok {
+						_, _ = fmt.Sscan(after, &kB)
+					}
+					b.ReportMetric(kB/1e3, unit)
+				}
+			}
+		})
+	}
+}
+
+// readerURL is the environment variable that makes BenchmarkReader the process that BenchmarkProcess measures.
+const readerURL = "SWITCHYARD_TEST_READER_URL"
+
+// BenchmarkReader is that process.
+func BenchmarkReader(b *testing.B) {
+	url := os.Getenv(readerURL)
+	if url == "" {
+		b.Skip("is run by BenchmarkProcess")
+	}
+	stop := readAll(b, url)
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Fatal(err)
+	}
+	fmt.Print(string(status))
+	stop()
 }
 
 // listen serves api on a loopback port for the duration of the benchmark.
