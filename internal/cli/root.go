@@ -57,7 +57,9 @@ func newRootCommand() *cobra.Command {
 	addLogFlags(root.PersistentFlags())
 	root.AddCommand(
 		newControllerCommand(),
+		newNodeCommand(),
 		newControllerCommand(),
+		newConfigCommand(),
 		newEchoCommand(),
 		newVersionCommand(),
 	)

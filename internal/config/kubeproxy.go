@@ -12,8 +12,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// KubeProxy is kube-proxy's configuration file, which is ours too.
-type KubeProxy = v1alpha1.KubeProxyConfiguration
+// KubeProxy is kube-proxy's configuration file, which is ours too; ProxyMode and LocalMode are types of its fields.
+type (
+	KubeProxy = v1alpha1.KubeProxyConfiguration
+	ProxyMode = v1alpha1.ProxyMode
+	LocalMode = v1alpha1.LocalMode
+)
 
 // kubeProxyKind is the only kind of configuration file.
 const kubeProxyKind = "KubeProxyConfiguration"

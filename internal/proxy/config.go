@@ -31,14 +31,22 @@ func (c Config) withDefaults() Config {
 	if len(c.Families) == 0 {
 		c.Families = []model.Family{model.IPv4, model.IPv6}
 	}
-	for value, fallback := range map[*time.Duration]time.Duration{
-		&c.MinSyncPeriod: 10 * time.Millisecond, &c.SyncPeriod: 30 * time.Second, &c.FullSyncPeriod: time.Hour,
-	} {
-		if *value <= 0 {
-			*value = fallback
-		}
+	if c.MinSyncPeriod <= 0 {
+		c.MinSyncPeriod = 10 * time.Millisecond
 	}
+	if c.FullSyncPeriod <= 0 {
+		c.FullSyncPeriod = time.Hour
+	}
+	c.SyncPeriod = SyncPeriodOf(c.SyncPeriod)
 	return c
+}
+
+// SyncPeriodOf returns a configured SyncPeriod, or the default in its place.
+func SyncPeriodOf(configured time.Duration) time.Duration {
+	if configured > 0 {
+		return configured
+	}
+	return 30 * time.Second
 }
 
 // Subscription is where snapshots come from; source.Subscription is one.

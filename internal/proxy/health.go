@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -97,6 +99,18 @@ func (h *Health) state() (state proxyHealth, eligible bool) {
 func (h *Health) healthy() bool {
 	state, _ := h.state()
 	return state.Healthy
+}
+
+// Ready returns nil once the kernel has had all that was planned, and while no change waits for too long.
+func (h *Health) Ready() error {
+	state, _ := h.state()
+	switch {
+	case state.LastUpdated.IsZero():
+		return errors.New("the Service rules are not in the kernel yet")
+	case !state.Healthy:
+		return fmt.Errorf("a change of the Service rules has been waiting for more than %s", h.timeout)
+	}
+	return nil
 }
 
 // Handler serves /healthz, which tells load balancers whether to send traffic to this node, and /livez, which tells the

@@ -65,11 +65,8 @@ func (r *reporter) failure(err error, failures int) {
 	}
 }
 
-// success reports what a backend says it cannot do.
-func (r *reporter) success(snapshot *model.Snapshot, report plan.Report) {
-	if report.Repaired > 0 {
-		r.log.Warn("others had changed our rules in the kernel; they are repaired", "operations", report.Repaired)
-	}
+// unsupportedBy reports what a backend says it cannot do.
+func (r *reporter) unsupportedBy(snapshot *model.Snapshot, report plan.Report) {
 	for _, u := range report.Unsupported {
 		if !slices.ContainsFunc(r.unsupported, func(known plan.Unsupported) bool { return sameUnsupported(known, u) }) {
 			r.explain(snapshot, u)

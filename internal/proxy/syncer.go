@@ -214,6 +214,7 @@ func (s *Syncer) sync(ctx context.Context, start time.Time) {
 		s.full = true
 		s.pace.failed(now)
 		s.deps.Metrics.failed(s.config.Families)
+		s.reported.unsupportedBy(s.snapshot, report)
 		s.reported.failure(err, s.pace.failures)
 		return
 	}
@@ -221,7 +222,10 @@ func (s *Syncer) sync(ctx context.Context, start time.Time) {
 	s.deps.Metrics.operations.Add(float64(report.Operations))
 	s.deps.Metrics.repaired.Add(float64(report.Repaired))
 	s.pace.succeeded(now, update.Full, report.Repaired > 0)
-	s.reported.success(s.snapshot, report)
+	if report.Repaired > 0 {
+		s.deps.Log.Warn("others had changed our rules in the kernel; they are repaired", "operations", report.Repaired)
+	}
+	s.reported.unsupportedBy(s.snapshot, report)
 	s.observe(update)
 	s.applied, s.full = s.desired, false
 	clear(s.changed)

@@ -1,0 +1,198 @@
+// Package node assembles the Service proxy of one node: what `switchyard node` and a node of the standalone mode run.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/switchyard-net/switchyard/internal/config"
+	"github.com/switchyard-net/switchyard/internal/kernel/conntrack"
+	"github.com/switchyard-net/switchyard/internal/kernel/route"
+	"github.com/switchyard-net/switchyard/internal/model"
+	"github.com/switchyard-net/switchyard/internal/plan"
+	"github.com/switchyard-net/switchyard/internal/proxy"
+	"github.com/switchyard-net/switchyard/internal/source"
+)
+
+// Deps are what a Node works with.
+type Deps struct {
+	// Client speaks to the API server; source.NewClient makes one that suits.
+	Client kubernetes.Interface
+	// Events may be nil: what cannot be honoured is then only logged.
+	Events proxy.Events
+	Log    *slog.Logger
+	// Backend may be nil: the one of the configured mode is then used.
+	Backend proxy.Backend
+	// About is what the metrics port shows of the process besides the proxy's own: Configuration, Flags and Version.
+	About proxy.Status
+}
+
+// Node is the Service proxy of one node. Run and Ready may be called from different goroutines.
+type Node struct {
+	config   config.Node
+	plan     plan.Config
+	deps     Deps
+	registry *prometheus.Registry
+	metrics  *proxy.Metrics
+	health   *proxy.Health
+	source   *source.Source
+}
+
+// New returns a node that has done nothing yet.
+func New(cfg config.Node, deps Deps) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	planConfig, err := planConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if deps.Events == nil {
+		deps.Events = noEvents{}
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := proxy.NewMetrics(registry, cfg.Mode)
+	src, err := source.New(source.Config{
+		NodeName:        cfg.Name,
+		ServiceSelector: source.ProxyServiceSelector,
+		SliceSelector:   source.ProxySliceSelector,
+		OmitPodNames:    true,
+	}, source.Deps{Client: deps.Client, Log: deps.Log, Metrics: registry})
+	if err != nil {
+		return nil, err
+	}
+	return &Node{
+		config: cfg, plan: planConfig, deps: deps, registry: registry, metrics: metrics, source: src,
+		health: proxy.NewHealth(2*proxy.SyncPeriodOf(cfg.Sync.Period), metrics),
+	}, nil
+}
+
+// planConfig returns the part of the configuration that decides what the rules are.
+func planConfig(cfg config.Node) (plan.Config, error) {
+	ports, err := plan.ParseNodePortAddresses(cfg.NodePortAddresses)
+	if err != nil {
+		return plan.Config{}, err
+	}
+	ports.Primary = ports.Primary || len(cfg.NodePortAddresses) == 0
+	out := plan.Config{
+		NodeName:          cfg.Name,
+		NodePorts:         ports,
+		MasqueradeAll:     cfg.Masquerade.All,
+		MasqueradeBit:     uint8(cfg.Masquerade.Bit),
+		DropInvalid:       !cfg.Conntrack.TCPBeLiberal,
+		IgnoreExternalIPs: cfg.IgnoreExternalIPs,
+	}
+	if cfg.NodeIP.IsValid() {
+		out.NodeIPs = []netip.Addr{cfg.NodeIP}
+	}
+	switch cfg.LocalPods.Mode {
+	case config.LocalByNodeCIDR:
+		out.LocalPods.NodeCIDR = true
+	case config.LocalByBridge:
+		out.LocalPods.Interface = cfg.LocalPods.BridgeInterface
+	case config.LocalByInterfacePrefix:
+		out.LocalPods.InterfacePrefix = cfg.LocalPods.InterfaceNamePrefix
+	default:
+		for _, cidr := range cfg.LocalPods.ClusterCIDRs {
+			prefix, err := netip.ParsePrefix(cidr)
+			if err != nil {
+				return plan.Config{}, fmt.Errorf("clusterCIDR: %w", err)
+			}
+			out.LocalPods.ClusterCIDRs = append(out.LocalPods.ClusterCIDRs, prefix.Masked())
+		}
+	}
+	return out, nil
+}
+
+// Ready returns nil while the kernel's rules follow the API server.
+func (n *Node) Ready() error { return errors.Join(n.source.Ready(), n.health.Ready()) }
+
+// Run serves until ctx is done, in the network namespace of the process, and leaves the rules in force. It fails where
+// going on makes no sense: the Service network collides with another one, or a port is taken that must not be.
+func (n *Node) Run(ctx context.Context) error {
+	n.prepareHost()
+	host, err := route.Open()
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	addrs, err := host.Addrs()
+	if err != nil {
+		return err
+	}
+	backend, kernel, err := n.backend()
+	if err != nil {
+		return err
+	}
+	defer kernel.Close()
+	table, err := conntrack.Open()
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+
+	group, ctx := errgroup.WithContext(ctx)
+	changed := make(chan []netip.Addr, 1)
+	syncer := proxy.NewSyncer(n.syncerConfig(), proxy.Deps{
+		Subscription: n.source.Subscribe(),
+		Planner:      plan.NewPlanner(n.plan, addrs),
+		Backend:      backend,
+		Conntrack:    table,
+		Events:       n.deps.Events,
+		Health:       n.health,
+		Metrics:      n.metrics,
+		Log:          n.deps.Log,
+		Check:        func(snap *model.Snapshot) error { return n.checkNetworks(host, snap) },
+		Addrs:        changed,
+	})
+	group.Go(func() error { return n.source.Run(ctx) })
+	group.Go(func() error { return followAddrs(ctx, host, addrs, changed) })
+	group.Go(func() error { return n.healthServer().Run(ctx) })
+	group.Go(func() error { return n.statusServer().Run(ctx) })
+	group.Go(func() error { return syncer.Run(ctx) })
+	return group.Wait()
+}
+
+func (n *Node) syncerConfig() proxy.Config {
+	return proxy.Config{
+		NodeName:      n.config.Name,
+		Families:      families(),
+		MinSyncPeriod: n.config.Sync.MinPeriod,
+		SyncPeriod:    n.config.Sync.Period,
+	}
+}
+
+func (n *Node) healthServer() proxy.Server {
+	return proxy.Server{
+		Name: "/healthz and /livez", Address: n.config.Endpoints.Healthz, Handler: n.health.Handler(),
+		FailOnBind: n.config.Endpoints.FailOnBind, Log: n.deps.Log,
+	}
+}
+
+func (n *Node) statusServer() proxy.Server {
+	status := n.deps.About
+	status.Mode, status.Registry, status.Profiling = n.config.Mode, n.registry, n.config.Endpoints.Profiling
+	if status.Started.IsZero() {
+		status.Started = time.Now()
+	}
+	return proxy.Server{
+		Name: "/metrics and /proxyMode", Address: n.config.Endpoints.Metrics, Handler: status.Handler(),
+		FailOnBind: n.config.Endpoints.FailOnBind, Log: n.deps.Log,
+	}
+}
+
+// noEvents stands in where nobody records Events.
+type noEvents struct{}
+
+func (noEvents) ServiceWarning(*model.Service, string, string) {}
+func (noEvents) NodeWarning(string, string)                    {}
