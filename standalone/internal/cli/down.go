@@ -27,8 +27,15 @@ func runDown(cmd *cobra.Command, purge bool) error {
 	if err := needRoot(cmd); err != nil {
 		return err
 	}
-	spec, err := loadSpec(cmd)
+	dir, err := dataDir(cmd)
+	if err != nil {
+		return err
+	}
+	spec, err := cluster.Load(dir)
 	if errors.Is(err, cluster.ErrNoCluster) {
+		if err := cluster.Clear(&cluster.Spec{DataDir: dir}); err != nil {
+			return err
+		}
 		fmt.Fprintln(cmd.OutOrStdout(), "Nothing to stop:", err)
 		return nil
 	}

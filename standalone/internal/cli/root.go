@@ -46,11 +46,16 @@ func newRoot() *cobra.Command {
 		Short: "A Kubernetes cluster of its own on one Linux machine, without containers",
 		Long: `A Kubernetes cluster of its own on one Linux machine, without containers: a real API server, controllers, scheduler
 and kubelets, and pods that are plain processes. Everything lives in network namespaces; the host's network is not touched.`,
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		// An error is one line; the list of commands is in --help.
+		DisableSuggestions: true,
+		CompletionOptions:  cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.PersistentFlags().String("data-dir", defaultDataDir(), "directory that holds everything of the cluster (or $"+dataDirEnv+")")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())
+	})
 	root.AddCommand(newUp(), newDown(), newStatus(), newKubectl(), newExec(), newProcess())
 	return root
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-net/switchyard/standalone/internal/cluster"
+	"github.com/switchyard-net/switchyard/standalone/internal/node"
 	"github.com/switchyard-net/switchyard/standalone/internal/runtime"
 )
 
@@ -103,6 +104,9 @@ func (o *upOptions) spec(cmd *cobra.Command) (*cluster.Spec, error) {
 	}
 	if _, err := runtime.LoadImages(spec.Images); err != nil {
 		return nil, fmt.Errorf("--images: %w", err)
+	}
+	if err := node.CheckProxyMode(spec.ProxyMode); err != nil {
+		return nil, fmt.Errorf("--proxy-mode: %w", err)
 	}
 	return spec, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,11 @@ func Clear(spec *Spec) error {
 	if err != nil {
 		return err
 	}
+	stray, err := strays(spec.DataDir)
+	if err != nil {
+		return err
+	}
+	processes = append(processes, stray...)
 	for _, p := range processes {
 		if p.Name == supervisorName {
 			p.signal(unix.SIGTERM)
@@ -49,6 +55,34 @@ func Clear(spec *Spec) error {
 		return err
 	}
 	return errors.Join(os.RemoveAll(spec.Run()), os.RemoveAll(filepath.Join(spec.DataDir, "nodes")))
+}
+
+// strays returns the supervisors of a data directory by their command lines: one whose record went with the directory's
+// files is found by nothing else.
+func strays(dataDir string) ([]Process, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	arguments := strings.Join(supervisorArgs(dataDir), "\x00") + "\x00"
+	var found []Process
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		command, err := os.ReadFile("/proc/" + entry.Name() + "/cmdline")
+		if err != nil {
+			continue
+		}
+		if _, args, _ := strings.Cut(string(command), "\x00"); args != arguments {
+			continue
+		}
+		if start, err := lab.StartTime(pid); err == nil {
+			found = append(found, Process{Name: supervisorName, PID: pid, Start: start})
+		}
+	}
+	return found, nil
 }
 
 // Purge removes the data of a cluster that was cleared, and its directory if nothing else is in it.

@@ -78,7 +78,7 @@ func startSupervisor(spec *Spec, listener *net.TCPListener) (Process, error) {
 		return Process{}, err
 	}
 	defer logFile.Close()
-	cmd := exec.Command("/proc/self/exe", "--data-dir", spec.DataDir, "process", supervisorName)
+	cmd := exec.Command("/proc/self/exe", supervisorArgs(spec.DataDir)...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = logFile, logFile
@@ -96,4 +96,9 @@ func startSupervisor(spec *Spec, listener *net.TCPListener) (Process, error) {
 	// Collect it if it ends while this process still runs.
 	go func() { _ = cmd.Wait() }()
 	return supervisor, nil
+}
+
+// supervisorArgs is the command line of a supervisor, without the program's name. Clear knows one by it.
+func supervisorArgs(dataDir string) []string {
+	return []string{"--data-dir", dataDir, "process", supervisorName}
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -58,7 +59,7 @@ func Run(ctx context.Context, spec *cluster.Spec, name string, log *slog.Logger)
 	return errors.Join(err, <-ended)
 }
 
-// runWhenReady waits for the API server and then runs the kubelet.
+// runWhenReady waits for the API server and then runs what needs it.
 func runWhenReady(ctx context.Context, spec *cluster.Spec, k *kubelet, log *slog.Logger) error {
 	config, err := clientcmd.BuildConfigFromFlags("", spec.ComponentKubeconfig(k.name()))
 	if err != nil {
@@ -82,6 +83,9 @@ func runWhenReady(ctx context.Context, spec *cluster.Spec, k *kubelet, log *slog
 		case <-tick.C:
 		}
 	}
-	log.Info("the API server is ready, starting the kubelet")
+	log.Info("the API server is ready, starting the service proxy and the kubelet")
+	var proxy sync.WaitGroup
+	proxy.Go(func() { runProxy(ctx, spec, k.name(), log) })
+	defer proxy.Wait()
 	return k.run(ctx)
 }

@@ -1,0 +1,80 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/switchyard-net/switchyard/internal/config"
+	switchyard "github.com/switchyard-net/switchyard/internal/node"
+	"github.com/switchyard-net/switchyard/internal/source"
+	"github.com/switchyard-net/switchyard/standalone/internal/cluster"
+)
+
+// Back-off between attempts to run the service proxy.
+const (
+	firstProxyBackoff = time.Second
+	lastProxyBackoff  = 30 * time.Second
+)
+
+// CheckProxyMode returns an error that says which modes of the service proxy there are, if mode is none. Empty is the
+// default one.
+func CheckProxyMode(mode string) error {
+	spec := &cluster.Spec{ProxyMode: mode}
+	return proxyConfig(spec, cluster.NodeName(1)).Validate()
+}
+
+// proxyConfig returns the configuration of a node's service proxy: what `switchyard node` has without any flags, but for
+// what the cluster knows.
+func proxyConfig(spec *cluster.Spec, name string) config.Node {
+	c := config.DefaultNode(name)
+	if spec.ProxyMode != "" {
+		c.Mode = spec.ProxyMode
+	}
+	c.LocalPods = config.LocalPods{Mode: config.LocalByClusterCIDR, ClusterCIDRs: strings.Split(cluster.PodCIDRs, ",")}
+	// The process is the node's other parts too.
+	c.OOMScoreAdj = nil
+	// In a namespace of the node's own nobody else can have its ports, and its users want to see them from outside.
+	c.Endpoints.Healthz = netip.AddrPortFrom(netip.IPv6Unspecified(), 10256).String()
+	c.Endpoints.Metrics = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 10249).String()
+	return c
+}
+
+// runProxy runs the service proxy until the context ends. Its failure is not that of the node: the rules that are there
+// stay in force while it is tried again.
+func runProxy(ctx context.Context, spec *cluster.Spec, name string, log *slog.Logger) {
+	for backoff := firstProxyBackoff; ; backoff = min(2*backoff, lastProxyBackoff) {
+		err := runProxyOnce(ctx, spec, name, log)
+		if ctx.Err() != nil {
+			return
+		}
+		log.Error("the service proxy ended, starting it again", "error", err, "after", backoff)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(backoff):
+		}
+	}
+}
+
+// runProxyOnce runs the service proxy until the context ends or it fails.
+func runProxyOnce(ctx context.Context, spec *cluster.Spec, name string, log *slog.Logger) error {
+	restConfig, err := clientcmd.BuildConfigFromFlags("", spec.ComponentKubeconfig(cluster.ProxyUser))
+	if err != nil {
+		return fmt.Errorf("load the service proxy's kubeconfig: %w", err)
+	}
+	client, err := source.NewClient(restConfig)
+	if err != nil {
+		return err
+	}
+	proxy, err := switchyard.New(proxyConfig(spec, name), switchyard.Deps{Client: client, Log: log})
+	if err != nil {
+		return err
+	}
+	return proxy.Run(ctx)
+}
