@@ -22,7 +22,10 @@ func (p *Plan) Dump() string {
 func (n Node) dump() string {
 	ports := join(n.NodePorts.Addrs)
 	if n.NodePorts.AnyLocal {
-		ports = strings.TrimSpace("any local address " + ports)
+		ports = "any local address but loopback"
+		if len(n.NodePorts.Addrs) > 0 {
+			ports += ", and " + join(n.NodePorts.Addrs)
+		}
 	}
 	pods := "not recognised"
 	switch l := n.LocalPods; {
