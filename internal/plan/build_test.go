@@ -30,7 +30,7 @@ func TestRule21_HealthCheckNodePort(t *testing.T) {
 	s := service("s", 1)
 	s.Type, s.ExternalLocal, s.HealthCheckNodePort = model.LoadBalancer, true, 32000
 	at := func(addr, node string, c model.Conditions) model.Endpoint {
-		return model.Endpoint{Addr: netip.MustParseAddr(addr), Node: node, Conditions: c}
+		return model.Endpoint{Addr: netip.MustParseAddr(addr), Placement: &model.Placement{Node: node}, Conditions: c}
 	}
 	ready := model.Ready | model.Serving
 	slices4 := &model.EndpointSlice{Family: model.IPv4, Ports: []model.EndpointPort{{Port: 1, Protocol: model.TCP}, {Port: 2, Protocol: model.UDP}}, Endpoints: []model.Endpoint{
@@ -86,7 +86,7 @@ func TestBuildDoesNotDependOnOrder(t *testing.T) {
 	for i := range byte(6) {
 		list = append(list, &model.EndpointSlice{
 			Family: model.IPv4, Ports: []model.EndpointPort{{Protocol: model.TCP, Port: 8080}},
-			Endpoints: []model.Endpoint{endpoint(i), endpoint(i + 1), {Addr: endpoint(i).Addr, Conditions: model.Serving | model.Terminating}},
+			Endpoints: []model.Endpoint{endpoint(i), endpoint(i + 1), {Addr: endpoint(i).Addr, Placement: &model.Placement{}, Conditions: model.Serving | model.Terminating}},
 		})
 	}
 	want := ""
