@@ -45,8 +45,8 @@ type Backend struct {
 	last *plan.Plan
 	// generation is the ruleset's as we left it.
 	generation uint32
-	// unsupported is what the probe found missing, until something works again.
-	unsupported []plan.Unsupported
+	// lacking is what the probe found missing after the last failure.
+	lacking []plan.Unsupported
 }
 
 // family is one family's table and what the backend remembers of it: nothing per Service or endpoint but names.
@@ -61,6 +61,8 @@ type family struct {
 	ids    *affinityIDs
 	// missing is true where the kernel does not have this family.
 	missing bool
+	// affinityFull is true where the affinity map held as many elements as it can when it was last read.
+	affinityFull bool
 }
 
 // New returns the backend. It touches nothing before the first Sync.
@@ -84,15 +86,25 @@ func New(cfg Config, deps Deps) (*Backend, error) {
 // Sync makes the kernel equal to u.Plan, as proxy.Backend describes.
 func (b *Backend) Sync(ctx context.Context, u plan.Update) (plan.Report, error) {
 	report, err := b.sync(ctx, u)
-	if err != nil {
+	for err != nil {
 		b.last = nil
-		report.Unsupported = append(report.Unsupported, b.explain(ctx, err)...)
-		return report, err
+		if !b.explain(ctx, err) {
+			break
+		}
+		report, err = b.sync(ctx, u)
 	}
-	b.last = u.Plan
-	report.Unsupported = append(report.Unsupported, b.unsupported...)
-	report.Unsupported = append(report.Unsupported, loopbackNodePorts(u.Plan)...)
-	return report, nil
+	if err == nil {
+		b.last, b.lacking = u.Plan, nil
+	}
+	report.Unsupported = b.unsupported(u.Plan)
+	return report, err
+}
+
+// Intact reports whether no transaction of another program has come into force since the last Sync, in this network
+// namespace and on any table: it costs one system call.
+func (b *Backend) Intact(ctx context.Context) (bool, error) {
+	generation, err := b.kernel.Generation(ctx)
+	return err == nil && b.last != nil && generation == b.generation, err
 }
 
 func (b *Backend) sync(ctx context.Context, u plan.Update) (plan.Report, error) {
@@ -128,7 +140,7 @@ func (b *Backend) reconcile(ctx context.Context, p *plan.Plan) (plan.Report, err
 		next, err = b.syncAll(ctx, p)
 	}
 	if err == nil {
-		err = b.forgetAll(ctx, p, &next)
+		err = b.forgetAll(ctx, p)
 	}
 	next.Operations += report.Operations
 	next.Repaired = report.Repaired

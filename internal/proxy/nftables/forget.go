@@ -3,7 +3,6 @@ package nftables
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 
 	"github.com/switchyard-net/switchyard/internal/kernel/nft"
 	"github.com/switchyard-net/switchyard/internal/model"
@@ -27,7 +26,7 @@ func (m memories) add(f *family, s *plan.Service) {
 }
 
 // forgetAll removes what the kernel remembers of endpoints that are gone.
-func (b *Backend) forgetAll(ctx context.Context, p *plan.Plan, report *plan.Report) error {
+func (b *Backend) forgetAll(ctx context.Context, p *plan.Plan) error {
 	for _, f := range b.families {
 		if f.missing {
 			continue
@@ -40,13 +39,7 @@ func (b *Backend) forgetAll(ctx context.Context, p *plan.Plan, report *plan.Repo
 		if err != nil {
 			return err
 		}
-		if count >= affinitySize {
-			report.Unsupported = append(report.Unsupported, plan.Unsupported{
-				Capability:  fmt.Sprintf("session affinity for more than %d clients (%s)", affinitySize, f.table.Family),
-				Consequence: "further clients of Services with session affinity are sent to any endpoint",
-				Remedy:      "lower sessionAffinityConfig.clientIP.timeoutSeconds of the Services",
-			})
-		}
+		f.affinityFull = count >= affinitySize
 	}
 	return nil
 }

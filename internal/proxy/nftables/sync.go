@@ -28,9 +28,6 @@ func (b *Backend) syncAll(ctx context.Context, p *plan.Plan) (plan.Report, error
 		return plan.Report{}, err
 	}
 	b.generation = generation
-	if err := b.probeFamilies(ctx, p); err != nil {
-		return plan.Report{}, err
-	}
 	var changes []*change
 	for _, f := range b.families {
 		if f.missing {
@@ -45,7 +42,7 @@ func (b *Backend) syncAll(ctx context.Context, p *plan.Plan) (plan.Report, error
 	report, err := b.apply(ctx, changes)
 	if err == nil {
 		b.last = p
-		err = b.forgetAll(ctx, p, &report)
+		err = b.forgetAll(ctx, p)
 	}
 	return report, err
 }
