@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,7 +27,10 @@ func (c converter) endpointSlice(o *discoveryv1.EndpointSlice) *model.EndpointSl
 	}
 	s := &model.EndpointSlice{
 		Ref:     model.Ref{Namespace: c.strings.of(o.Namespace), Name: o.Name},
-		Service: c.strings.of(o.Labels[discoveryv1.LabelServiceName]),
+		Service: o.Labels[discoveryv1.LabelServiceName],
+	}
+	if strings.HasPrefix(o.Name, s.Service) {
+		s.Service = o.Name[:len(s.Service)] // one memory: the controller makes the slice's name from the Service's
 	}
 	switch o.AddressType {
 	case discoveryv1.AddressTypeIPv4:
@@ -160,13 +164,13 @@ func conditions(in discoveryv1.EndpointConditions) model.Conditions {
 }
 
 // hintNames returns the names of an endpoint's hints, nil for none.
-func hintNames[T any](strings *interner, in []T, name func(*T) string) []string {
+func hintNames[T any](n *interner, in []T, name func(*T) string) []string {
 	if len(in) == 0 {
 		return nil
 	}
 	out := make([]string, len(in))
 	for i := range in {
-		out[i] = strings.of(name(&in[i]))
+		out[i] = n.of(name(&in[i]))
 	}
 	return out
 }

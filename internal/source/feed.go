@@ -137,7 +137,8 @@ func (f *feed) absent() {
 }
 
 // checkHistory compares the API server's resource version with ours. A lower one means that it was restored from
-// a backup or replaced; a watch would stay silent until it caught up.
+// a backup or replaced; a watch would stay silent until it caught up. A restored one that has already caught up cannot
+// be told from the old one, which is why etcd's manual asks for the revisions to be bumped when a backup is restored.
 func (f *feed) checkHistory(ctx context.Context) error {
 	o := f.options()
 	o.Limit = 1
