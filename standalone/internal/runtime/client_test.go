@@ -18,19 +18,19 @@ import (
 
 // client is a CRI client as the kubelet is one.
 type client struct {
-	t    *testing.T
+	t    testing.TB
 	logs string
 	cri.RuntimeServiceClient
 	images cri.ImageServiceClient
 }
 
 // startServer runs a runtime in this process, which is in a node's network namespace, until the test ends.
-func startServer(t *testing.T, images string) *client {
+func startServer(t testing.TB, images string) *client {
 	t.Helper()
 	return startServerIn(t, t.TempDir(), images)
 }
 
-func startServerIn(t *testing.T, root, images string) *client {
+func startServerIn(t testing.TB, root, images string) *client {
 	t.Helper()
 	config := nodeConfig(root)
 	file := ""
@@ -62,7 +62,7 @@ func startServerIn(t *testing.T, root, images string) *client {
 
 func dialUnix(socket string) (net.Conn, error) { return net.Dial("unix", socket) }
 
-func dial(t *testing.T, socket string) *client {
+func dial(t testing.TB, socket string) *client {
 	t.Helper()
 	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))

@@ -112,7 +112,7 @@ func (p *pod) serve(network string, port int, text string) string {
 }
 
 // tool makes a container run the test binary.
-func tool(t *testing.T, args ...string) func(*cri.ContainerConfig) {
+func tool(t testing.TB, args ...string) func(*cri.ContainerConfig) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
