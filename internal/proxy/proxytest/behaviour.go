@@ -26,6 +26,7 @@ func (n *network) behaviour(t *testing.T, newBackend NewBackend, without []strin
 		{"Rule11_AffinityExpires", (*subject).affinityExpires},
 		{"Rule11_AffinityIsRefreshed", (*subject).affinityIsRefreshed},
 		{"Rule28_EstablishedConnectionsKeepTheirEndpoint", (*subject).establishedConnections},
+		{"Rule29_InvalidPackets", (*subject).invalidPackets},
 		{"Rule31_ChangesUnderLoad", (*subject).changesUnderLoad},
 		{"Rule32_RestartUnderLoad", (*subject).restartUnderLoad},
 		{"EvenSpread", (*subject).evenSpread},
@@ -56,16 +57,19 @@ func newSubject(t *testing.T, n *network, newBackend NewBackend) *subject {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := parseConfig("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &subject{
-		network: n, t: t, newBackend: newBackend, objects: objects,
-		planner: plan.NewPlanner(config.plan, nodeAddrs()),
-	}
+	s := &subject{network: n, t: t, newBackend: newBackend, objects: objects}
+	s.configure("")
 	s.start()
 	return s
+}
+
+// configure sets what config.yaml sets for a scenario.
+func (s *subject) configure(yaml string) {
+	c, err := parseConfig(yaml)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.planner = plan.NewPlanner(c.plan, nodeAddrs())
 }
 
 // start makes a backend, as a starting process does, in place of the one before.

@@ -23,6 +23,7 @@ type config struct {
 	MasqueradeAll     bool         `json:"masqueradeAll"`
 	DetectLocal       string       `json:"detectLocal"` // "none", "nodeCIDR", "interface NAME", "prefix NAME", or networks
 	IgnoreExternalIPs bool         `json:"ignoreExternalIPs"`
+	DropInvalid       bool         `json:"dropInvalid"`
 	ExtraAddresses    []netip.Addr `json:"extraAddresses"` // further addresses of node-1, on its loopback interface
 	plan              plan.Config
 }
@@ -42,7 +43,7 @@ func parseConfig(text string) (config, error) {
 	}
 	c.plan = plan.Config{
 		NodeName: thisNode, NodePorts: nodePorts, LocalPods: detect, MasqueradeBit: 14,
-		MasqueradeAll: c.MasqueradeAll, IgnoreExternalIPs: c.IgnoreExternalIPs,
+		MasqueradeAll: c.MasqueradeAll, IgnoreExternalIPs: c.IgnoreExternalIPs, DropInvalid: c.DropInvalid,
 	}
 	return c, nil
 }

@@ -62,6 +62,9 @@ type ruleset struct {
 func newRuleset(p *plan.Plan) *ruleset {
 	r := &ruleset{plan: p, sets: map[string]bool{}}
 	var clusterIPs []string
+	if p.Node.DropInvalid {
+		r.filter = append(r.filter, "ct state invalid drop")
+	}
 	for _, s := range p.Services.All() {
 		name := strings.NewReplacer("/", "_", "-", "_").Replace("s_" + s.Ref.String())
 		for i, pool := range s.Pools {
@@ -95,7 +98,7 @@ func (r *ruleset) text() string {
 		chain("nat_"+hook, "type nat hook "+hook+" priority -100;", r.nat)
 	}
 	for _, hook := range []string{"input", "forward", "output"} {
-		chain("filter_"+hook, "type filter hook "+hook+" priority 0; ct state != new accept", r.filter)
+		chain("filter_"+hook, "type filter hook "+hook+" priority 0; ct state established,related accept", r.filter)
 	}
 	chain("source", "type nat hook postrouting priority 100;\nmeta mark and 0x4000 != 0 masquerade fully-random", r.masquerade)
 	return b.String() + "}\n"
