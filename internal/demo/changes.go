@@ -52,7 +52,7 @@ func (d *demo) unready(ctx context.Context) error {
 	flags := []string{"--for", "12s", "--every", "1ms", "--workers", "2"}
 	d.out.command("kubectl exec client -- switchyard echo load http://" + clusterIP + " " + strings.Join(flags, " ") + " &")
 	load := d.startLoad(ctx, "http://"+clusterIP, flags...)
-	at, err := d.turnUnready(ctx, victim)
+	told, at, err := d.turnUnready(ctx, victim)
 	if err != nil {
 		return err
 	}
@@ -73,8 +73,11 @@ func (d *demo) unready(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("pod %s answered no request while it was ready", victim.Metadata.Name)
 	}
-	d.out.verdict("last request to the pod, after the API called it unready", fmt.Sprintf("less than %d ms", slowest.Milliseconds()),
-		fmt.Sprintf("%d ms", last.Sub(at).Milliseconds()), last.Sub(at) < slowest)
+	d.out.output(fmt.Sprintf("told to be unready at 0 ms; kubectl's watch showed it unready at %d ms; its last request began at %d ms",
+		at.Sub(told).Milliseconds(), last.Sub(told).Milliseconds()))
+	late := max(last.Sub(at), 0)
+	d.out.verdict("the kernel stopped sending to it, after the API called it unready", fmt.Sprintf("less than %d ms later", slowest.Milliseconds()),
+		fmt.Sprintf("%d ms later", late.Milliseconds()), late < slowest)
 	d.out.check(fmt.Sprintf("failed requests of %d", outcome.Requests), "0", fmt.Sprint(outcome.Failed))
 	if err := d.setReady(ctx, victim, true); err != nil {
 		return err
@@ -86,28 +89,27 @@ func (d *demo) unready(ctx context.Context) error {
 	return nil
 }
 
-// turnUnready makes a pod unready and returns when the API said so.
-func (d *demo) turnUnready(ctx context.Context, victim pod) (time.Time, error) {
+// turnUnready makes a pod unready, and returns when it was told so and when the API showed it.
+func (d *demo) turnUnready(ctx context.Context, victim pod) (told, shown time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	path := `jsonpath={.status.conditions[?(@.type=="Ready")].status}{"\n"}`
 	lines, err := d.cluster.follow(ctx, "kubectl", "get", "pod", victim.Metadata.Name, "--watch", "-o", path)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, time.Time{}, err
 	}
-	told := false
 	for line := range lines {
 		switch {
-		case line.text == "True" && !told:
-			told = true
+		case line.text == "True" && told.IsZero():
+			told = time.Now()
 			if err := d.setReady(ctx, victim, false); err != nil {
-				return time.Time{}, err
+				return time.Time{}, time.Time{}, err
 			}
-		case line.text == "False" && told:
-			return line.at, nil
+		case line.text == "False" && !told.IsZero():
+			return told, line.at, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("pod %s did not become unready in time", victim.Metadata.Name)
+	return time.Time{}, time.Time{}, fmt.Errorf("pod %s did not become unready in time", victim.Metadata.Name)
 }
 
 func (d *demo) setReady(ctx context.Context, victim pod, ok bool) error {

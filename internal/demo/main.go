@@ -66,7 +66,7 @@ func (d *demo) tearDown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	d.out.title("Stop, and leave nothing behind")
-	down := d.show(ctx, "down")
+	down := d.show(ctx, "down", "--purge")
 	after, err := traces(d.cluster.dir)
 	if err == nil {
 		d.out.check("namespaces, processes and mounts left", "none", list(common(after, d.made)))

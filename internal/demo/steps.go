@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -233,7 +234,7 @@ func (d *demo) otherKinds(ctx context.Context) error {
 		return err
 	}
 	d.out.check("external name", "www.example.com", elsewhere.Spec.ExternalName)
-	d.out.check("cluster IP of the ExternalName Service", "", elsewhere.Spec.ClusterIP)
+	d.out.check("cluster IP of the ExternalName Service", "none", cmp.Or(elsewhere.Spec.ClusterIP, "none"))
 	return nil
 }
 
