@@ -24,9 +24,9 @@ func nodeView(c Config) NodeView {
 	return NodeView{Config: &c, Node: &model.Node{Name: "n1", Addrs: addrs("192.0.2.11", "2001:db8::11")}}
 }
 
-// TestRule21_HealthCheckNodePort counts the distinct ready addresses of this node: not ports, not families, not endpoints
+// TestRule21_LocalReadyEndpoints counts the distinct ready addresses of this node: not ports, not families, not endpoints
 // that terminate, even if they are published as ready.
-func TestRule21_HealthCheckNodePort(t *testing.T) {
+func TestRule21_LocalReadyEndpoints(t *testing.T) {
 	s := service("s", 1)
 	s.Type, s.ExternalLocal, s.HealthCheckNodePort = model.LoadBalancer, true, 32000
 	at := func(addr, node string, c model.Conditions) model.Endpoint {

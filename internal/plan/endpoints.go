@@ -23,7 +23,11 @@ func (c candidate) has(conditions model.Conditions) bool {
 // gets the address of one that is still terminating, the more usable one stays
 // (pkg/proxy/endpointslicecache.go prefers the one that is not terminating).
 func candidates(slicesOfService []*model.EndpointSlice, f model.Family, port model.ServicePort, nodeName string) []candidate {
-	var out []candidate
+	room := 0
+	for _, slice := range slicesOfService {
+		room += len(slice.Endpoints)
+	}
+	out := make([]candidate, 0, room)
 	for _, slice := range slicesOfService {
 		if slice.Headless || slice.Family != f {
 			continue
@@ -140,9 +144,14 @@ func localReady(slicesOfService []*model.EndpointSlice, nodeName string) int {
 	return max(len(seen[model.IPv4]), len(seen[model.IPv6]))
 }
 
+// filter returns the candidates to keep: the list itself if that is all of them.
 func filter(all []candidate, keep func(candidate) bool) []candidate {
-	var out []candidate
-	for _, c := range all {
+	first := slices.IndexFunc(all, func(c candidate) bool { return !keep(c) })
+	if first < 0 {
+		return all
+	}
+	out := slices.Clone(all[:first])
+	for _, c := range all[first+1:] {
 		if keep(c) {
 			out = append(out, c)
 		}
