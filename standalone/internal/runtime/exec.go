@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -45,6 +47,9 @@ func (e execution) run(ctx context.Context, s *Server, c *container) (int, error
 		return 0, err
 	}
 	spec.Args = e.args
+	if e.tty && !hasVariable(spec.Env, "TERM") {
+		spec.Env = append(spec.Env, "TERM=xterm")
+	}
 	cmd := &exec.Cmd{SysProcAttr: &syscall.SysProcAttr{Setsid: true}}
 	if c.config.GetLinux().GetSecurityContext().GetNamespaceOptions().GetPid() == cri.NamespaceMode_NODE {
 		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // otherwise it dies with the container's PID namespace
@@ -81,6 +86,10 @@ func (e execution) run(ctx context.Context, s *Server, c *container) (int, error
 	<-p.done
 	streams.drain(ctx)
 	return p.exit, ctx.Err()
+}
+
+func hasVariable(env []string, name string) bool {
+	return slices.ContainsFunc(env, func(entry string) bool { return strings.HasPrefix(entry, name+"=") })
 }
 
 // killGroup kills a command that has a session of its own, and what it started there.

@@ -107,7 +107,7 @@ func builtinImages(dir string) map[string]Image {
 		"busybox":         shell, "alpine": shell, "debian": shell, "ubuntu": shell,
 	}
 	if path, err := exec.LookPath("nginx"); err == nil {
-		images["nginx"] = Image{Command: []string{path, "-g", "daemon off;"}}
+		images["nginx"] = Image{Command: []string{path, "-g", "daemon off; error_log /dev/stderr;"}}
 	}
 	return images
 }

@@ -30,8 +30,8 @@ func TestPrivileges(t *testing.T) {
 	}
 	p := startServer(t, "").run("pod", nil)
 	for _, tt := range tests {
-		id := p.start(tt.name, show+"; echo end; exec sleep 1000", func(c *cri.ContainerConfig) { tt.change(c.Linux.SecurityContext) })
-		if got := p.exec(id, show); got != tt.want {
+		id := p.start(tt.name, show+"; echo end > /dev/stdout; exec sleep 1000", func(c *cri.ContainerConfig) { tt.change(c.Linux.SecurityContext) })
+		if got := p.exec(id, "("+show+") > /dev/stdout"); got != tt.want {
 			t.Errorf("%s: exec: %q, want %q", tt.name, got, tt.want)
 		}
 		p.eventually("the script has run", func() bool { return len(p.lines(tt.name)) > 0 })

@@ -112,7 +112,7 @@ func (s sizes) Next() *remotecommand.TerminalSize {
 func TestExecTerminal(t *testing.T) {
 	p := startServer(t, "").run("pod", nil)
 	id := p.start("main", "exec sleep 1000", nil)
-	script := "until [ \"$(stty size)\" = '33 77' ]; do sleep 0.01; done; tty; stty size; echo done"
+	script := "until [ \"$(stty size)\" = '33 77' ]; do sleep 0.01; done; tty; stty size; echo $TERM"
 	resp, err := p.Exec(t.Context(), &cri.ExecRequest{ContainerId: id, Cmd: []string{"sh", "-c", script}, Stdin: true, Stdout: true, Tty: true})
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestExecTerminal(t *testing.T) {
 	if err := p.stream(resp.GetUrl(), remotecommand.StreamOptions{Stdin: stdin, Stdout: &out, Tty: true, TerminalSizeQueue: window}); err != nil {
 		t.Fatal(err)
 	}
-	if out.String() != "/dev/pts/0\r\n33 77\r\ndone\r\n" {
+	if out.String() != "/dev/pts/0\r\n33 77\r\nxterm\r\n" {
 		t.Errorf("output %q", out.String())
 	}
 }

@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"os"
 	"os/exec"
 	"syscall"
 )
@@ -26,5 +27,12 @@ func Prepare(spec Spec, cmd *exec.Cmd) error {
 		credential.Groups = append(credential.Groups, uint32(g))
 	}
 	cmd.SysProcAttr.Credential = credential
+	for _, stream := range []any{cmd.Stdin, cmd.Stdout, cmd.Stderr} {
+		if f, ok := stream.(*os.File); ok {
+			if err := giveStreams(who.uid, f); err != nil {
+				return err
+			}
+		}
+	}
 	return LimitThread(spec.Capabilities, spec.NoNewPrivs)
 }

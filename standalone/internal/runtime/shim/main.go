@@ -52,6 +52,9 @@ func run(out *json.Encoder) error {
 	if err != nil {
 		return err
 	}
+	if err := giveStreams(who.uid, os.Stdin, os.Stdout, os.Stderr); err != nil {
+		warn(err)
+	}
 	if err := dropPrivileges(spec, who); err != nil {
 		return err
 	}
