@@ -115,8 +115,11 @@ func (s *subject) load(valid ...string) (stop func() []error) {
 	var running sync.WaitGroup
 	count := 0
 	for _, route := range [][2]string{
-		{"local-3", webClusterIP + "/TCP"}, {"local-3", webClusterIP6 + "/UDP"}, {"client", webNodePort + "/TCP"},
-		{"node-1", webVIP + "/TCP"}, {"remote-3", webClusterIP + "/UDP"},
+		{"local-3", webClusterIP + "/TCP"},
+		{"local-3", webClusterIP6 + "/UDP"},
+		{"client", webNodePort + "/TCP"},
+		{"node-1", webVIP + "/TCP"},
+		{"remote-3", webClusterIP + "/UDP"},
 	} {
 		p := s.to(route[0], route[1])
 		running.Go(func() {
@@ -150,8 +153,12 @@ func (s *subject) load(valid ...string) (stop func() []error) {
 // changesUnderLoad: while endpoints come and go, all of them alive, no connection fails.
 func (s *subject) changesUnderLoad() {
 	sets := [][]string{
-		{"local-1", "local-2", "remote-1"}, {"local-2", "remote-1"}, {"remote-1"}, {"remote-2", "local-1"},
-		{"local-1", "local-2", "remote-1", "remote-2"}, {"local-2"},
+		{"local-1", "local-2", "remote-1"},
+		{"local-2", "remote-1"},
+		{"remote-1"},
+		{"remote-2", "local-1"},
+		{"local-1", "local-2", "remote-1", "remote-2"},
+		{"local-2"},
 	}
 	s.web(0, sets[0]...)
 	stop := s.load("local-1", "local-2", "remote-1", "remote-2")

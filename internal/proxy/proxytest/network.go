@@ -28,12 +28,12 @@ func newNetwork(t *testing.T, ports []uint16) *network {
 	}
 	n.namespaces["client-2"] = n.namespaces["client"]
 	lan, wan := n.topology.LAN("lan"), n.topology.LAN("wan")
-	n.join(lan, thisNode, "lan0", 24, 64)
-	n.join(lan, "node-2", "lan0", 24, 64)
-	n.join(wan, "client", "wan0", 24, 64)
+	n.join(lan, thisNode, "lan0")
+	n.join(lan, "node-2", "lan0")
+	n.join(wan, "client", "wan0")
 	n.must(n.namespaces["client"].AddAddress("wan0", netip.MustParsePrefix("198.51.100.101/24")))
 	n.must(n.namespaces["client"].AddAddress("wan0", netip.MustParsePrefix("fd00:51::101/64")))
-	n.join(wan, "internet", "wan0", 24, 64)
+	n.join(wan, "internet", "wan0")
 	n.must(wan.Join(n.namespaces[thisNode], "wan0", netip.PrefixFrom(wanAddrs()[0], 24), netip.PrefixFrom(wanAddrs()[1], 64)))
 	n.pods()
 	n.routes()
@@ -60,11 +60,11 @@ func (n *network) namespace(name string) {
 	}
 }
 
-// join puts a host on a segment with its addresses.
-func (n *network) join(lan *lab.LAN, name, ifname string, bits4, bits6 int) {
+// join puts a host on a segment, of a /24 and a /64 network, with its addresses.
+func (n *network) join(lan *lab.LAN, name, ifname string) {
 	h, err := findHost(name)
 	n.must(err)
-	n.must(lan.Join(n.namespaces[name], ifname, netip.PrefixFrom(h.v4, bits4), netip.PrefixFrom(h.v6, bits6)))
+	n.must(lan.Join(n.namespaces[name], ifname, netip.PrefixFrom(h.v4, 24), netip.PrefixFrom(h.v6, 64)))
 }
 
 // pods joins each pod to its node by a veth pair, on which nothing but the node is a neighbour.

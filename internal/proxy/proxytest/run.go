@@ -2,6 +2,7 @@ package proxytest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -60,7 +61,7 @@ func (n *network) scenario(t *testing.T, s *Scenario, newBackend NewBackend) {
 		for i, probe := range step.Probes {
 			t.Run(probe.String(), func(t *testing.T) {
 				switch {
-				case outcomes[i] == errNotRun:
+				case errors.Is(outcomes[i], errNotRun):
 					t.Skip("not run: this kernel has no SCTP sockets")
 				case outcomes[i] != nil:
 					t.Error(outcomes[i])
@@ -87,7 +88,7 @@ func (n *network) sync(t *testing.T, backend proxy.Backend, planner *plan.Planne
 }
 
 // errNotRun stands for a probe that this kernel cannot send.
-var errNotRun = fmt.Errorf("not run")
+var errNotRun = errors.New("not run")
 
 // probeAll runs probes at once and returns what is wrong with each; nil: nothing.
 func (n *network) probeAll(probes []Probe) []error {
