@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	command, err := root.ExecuteC()
+	command, err := root.ExecuteContextC(context.Background())
 	if err == nil {
 		return exitOK
 	}
@@ -59,6 +60,7 @@ func newRootCommand() *cobra.Command {
 		newControllerCommand(),
 		newNodeCommand(),
 		newControllerCommand(),
+		newCleanupCommand(),
 		newConfigCommand(),
 		newEchoCommand(),
 		newVersionCommand(),

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/switchyard-net/switchyard/internal/config"
+	"github.com/switchyard-net/switchyard/internal/events"
 	"github.com/switchyard-net/switchyard/internal/kernel/conntrack"
 	"github.com/switchyard-net/switchyard/internal/kernel/route"
 	"github.com/switchyard-net/switchyard/internal/model"
@@ -27,8 +28,6 @@ import (
 type Deps struct {
 	// Client speaks to the API server; source.NewClient makes one that suits.
 	Client kubernetes.Interface
-	// Events may be nil: what cannot be honoured is then only logged.
-	Events proxy.Events
 	Log    *slog.Logger
 	// Backend may be nil: the one of the configured mode is then used.
 	Backend proxy.Backend
@@ -45,6 +44,7 @@ type Node struct {
 	metrics  *proxy.Metrics
 	health   *proxy.Health
 	source   *source.Source
+	events   *events.Recorder
 }
 
 // New returns a node that has done nothing yet.
@@ -55,9 +55,6 @@ func New(cfg config.Node, deps Deps) (*Node, error) {
 	planConfig, err := planConfig(cfg)
 	if err != nil {
 		return nil, err
-	}
-	if deps.Events == nil {
-		deps.Events = noEvents{}
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -73,6 +70,7 @@ func New(cfg config.Node, deps Deps) (*Node, error) {
 	}
 	return &Node{
 		config: cfg, plan: planConfig, deps: deps, registry: registry, metrics: metrics, source: src,
+		events: events.New(events.Config{NodeName: cfg.Name}, events.Deps{Client: deps.Client, Log: deps.Log}),
 		health: proxy.NewHealth(2*proxy.SyncPeriodOf(cfg.Sync.Period), metrics),
 	}, nil
 }
@@ -148,13 +146,15 @@ func (n *Node) Run(ctx context.Context) error {
 		Planner:      plan.NewPlanner(n.plan, addrs),
 		Backend:      backend,
 		Conntrack:    table,
-		Events:       n.deps.Events,
+		Events:       n.events,
 		Health:       n.health,
 		Metrics:      n.metrics,
 		Log:          n.deps.Log,
 		Check:        func(snap *model.Snapshot) error { return n.checkNetworks(host, snap) },
 		Addrs:        changed,
+		Settled:      n.removeLeftovers,
 	})
+	group.Go(func() error { return n.events.Run(ctx) })
 	group.Go(func() error { return n.source.Run(ctx) })
 	group.Go(func() error { return followAddrs(ctx, host, addrs, changed) })
 	group.Go(func() error { return n.healthServer().Run(ctx) })
@@ -190,9 +190,3 @@ func (n *Node) statusServer() proxy.Server {
 		FailOnBind: n.config.Endpoints.FailOnBind, Log: n.deps.Log,
 	}
 }
-
-// noEvents stands in where nobody records Events.
-type noEvents struct{}
-
-func (noEvents) ServiceWarning(*model.Service, string, string) {}
-func (noEvents) NodeWarning(string, string)                    {}

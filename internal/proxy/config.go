@@ -89,6 +89,9 @@ type Deps struct {
 	Log       *slog.Logger
 	// Check, if set, is called with the first snapshot, before anything is programmed; its error ends Run.
 	Check func(*model.Snapshot) error
+	// Settled, if set, is called once, on a goroutine of its own, when the kernel is equal to the plan for the first
+	// time: now the rules of a proxy before us can go without a gap.
+	Settled func(context.Context)
 	// Addrs, if set, carries the node's own addresses each time they change.
 	Addrs <-chan []netip.Addr
 }

@@ -227,6 +227,9 @@ func (s *Syncer) sync(ctx context.Context, start time.Time) {
 	}
 	s.reported.unsupportedBy(s.snapshot, report)
 	s.observe(update)
+	if s.applied == nil && s.deps.Settled != nil {
+		go s.deps.Settled(ctx)
+	}
 	s.applied, s.full = s.desired, false
 	clear(s.changed)
 	s.settled()
