@@ -17,6 +17,10 @@ type Fake struct {
 	// LateRelease makes it behave as kernels before 6.2: what an element referred to stays in use until the end of the
 	// transaction that deletes the element.
 	LateRelease bool
+	// NoIPv6 makes it behave as a kernel that was booted without IPv6: base chains of that family are refused.
+	NoIPv6 bool
+	// Lacks names expressions that it refuses, as a kernel that is built without them does.
+	Lacks []string
 
 	mu         sync.Mutex
 	tables     map[tableKey]*fakeTable // guarded by mu
@@ -70,7 +74,7 @@ func (f *Fake) Run(ctx context.Context, tx *Transaction) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	next := fakeBatch{tables: cloneTables(f.tables), late: f.LateRelease}
+	next := fakeBatch{tables: cloneTables(f.tables), late: f.LateRelease, noIPv6: f.NoIPv6, lacks: f.Lacks}
 	err := messages(batch, func(m message) error {
 		if m.typ>>8 != unix.NFNL_SUBSYS_NFTABLES {
 			return nil

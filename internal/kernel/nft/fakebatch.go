@@ -1,11 +1,17 @@
 package nft
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 // fakeBatch is the ruleset as a transaction of a Fake changes it.
 type fakeBatch struct {
 	tables map[tableKey]*fakeTable
 	late   bool
+	noIPv6 bool
+	lacks  []string
 	// released are the chains that elements deleted in this transaction referred to (only where late is set).
 	released []*fakeChain
 }
@@ -23,11 +29,11 @@ func (b *fakeBatch) apply(m message) unix.Errno {
 	}
 	switch m.typ & 0xff {
 	case unix.NFT_MSG_NEWCHAIN:
-		return t.addChain(m)
+		return b.addChain(t, m)
 	case unix.NFT_MSG_DELCHAIN:
 		return b.deleteChain(t, textOf(m.body, unix.NFTA_CHAIN_NAME))
 	case unix.NFT_MSG_NEWRULE:
-		return t.addRule(m)
+		return b.addRule(t, m)
 	case unix.NFT_MSG_DELRULE:
 		chain, ok := t.chains[textOf(m.body, unix.NFTA_RULE_CHAIN)]
 		if !ok {
@@ -63,13 +69,16 @@ func (b *fakeBatch) table(m message) unix.Errno {
 	return 0
 }
 
-func (t *fakeTable) addChain(m message) unix.Errno {
+func (b *fakeBatch) addChain(t *fakeTable, m message) unix.Errno {
 	c, _, err := decodeChain(m.body)
 	if err != nil || c.Name == "" || len(c.Name) > 255 {
 		return unix.EINVAL
 	}
 	if t.chains[c.Name] != nil {
 		return unix.EEXIST
+	}
+	if c.Hook != nil && m.family == IPv6 && b.noIPv6 {
+		return unix.EAFNOSUPPORT
 	}
 	t.chains[c.Name] = &fakeChain{Chain: c}
 	return 0
@@ -127,7 +136,7 @@ func ruleReferences(r Rule) (chain string, sets []string) {
 	return chain, sets
 }
 
-func (t *fakeTable) addRule(m message) unix.Errno {
+func (b *fakeBatch) addRule(t *fakeTable, m message) unix.Errno {
 	r, err := decodeRule(m.body)
 	if err != nil {
 		return unix.EINVAL
@@ -135,6 +144,11 @@ func (t *fakeTable) addRule(m message) unix.Errno {
 	chain, ok := t.chains[r.Chain]
 	if !ok {
 		return unix.ENOENT
+	}
+	for _, e := range r.Exprs {
+		if slices.Contains(b.lacks, e.Name) {
+			return unix.ENOENT
+		}
 	}
 	target, sets := ruleReferences(r)
 	if target != "" && t.chains[target] == nil {

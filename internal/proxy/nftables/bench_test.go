@@ -47,15 +47,19 @@ func BenchmarkRestart(b *testing.B) {
 	}
 }
 
-// BenchmarkChange takes an endpoint from a Service and gives it back, in turns.
+// BenchmarkChange takes an endpoint from a Service, replaces it, or deletes the Service, and takes that back, in turns.
 func BenchmarkChange(b *testing.B) {
 	for _, n := range []int{1000, 10000} {
-		for _, kind := range []string{"count", "address"} {
+		for _, kind := range []string{"count", "address", "service"} {
 			b.Run(fmt.Sprintf("services=%d/%s", n, kind), func(b *testing.B) {
 				p := planOf(testNode(), many(n, 10)...)
 				ref := model.Ref{Namespace: "default", Name: fmt.Sprintf("s%d", n/2)}
 				s, _ := p.Services.Get(ref)
-				plans := [2]*plan.Plan{p, {Node: p.Node, Services: p.Services.With(ref, changed(s, kind))}}
+				next := p.Services.Without(ref)
+				if kind != "service" {
+					next = p.Services.With(ref, changed(s, kind))
+				}
+				plans := [2]*plan.Plan{p, {Node: p.Node, Services: next}}
 				backend := newBackend(b, connIn(b, lab.ForTest(b).Namespace("node")))
 				mustSync(b, backend, plan.Update{Plan: p})
 				b.ReportAllocs()

@@ -19,8 +19,8 @@ type observed struct {
 	foreign string
 }
 
-// observe reads a family's table.
-func (b *Backend) observe(ctx context.Context, f *family, sym *symbols) (observed, error) {
+// observe reads a family's table, which is likely to hold about as much as expected.
+func (b *Backend) observe(ctx context.Context, f *family, sym *symbols, expected *ruleset) (observed, error) {
 	o := observed{ruleset: newRuleset(f.sets)}
 	listing, err := b.kernel.List(ctx, f.table)
 	if err != nil || listing == nil {
@@ -40,6 +40,7 @@ func (b *Backend) observe(ctx context.Context, f *family, sym *symbols) (observe
 		}
 	}
 	for id := range setCount {
+		o.elements[id].buf = make([]byte, 0, len(expected.elements[id].buf))
 		if err := b.observeElements(ctx, f, id, o.ruleset, sym); err != nil {
 			return o, err
 		}

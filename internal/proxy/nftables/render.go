@@ -35,6 +35,24 @@ func (r *renderer) static() {
 	}
 }
 
+// reserve makes room for the endpoints of a whole plan, which are nearly all that there is.
+func (r *renderer) reserve(p *plan.Plan) {
+	var counts [setCount]int
+	for _, s := range p.Services.All() {
+		for _, f := range s.Frontends {
+			for _, id := range []plan.PoolID{f.Pool, f.LocalClientPool} {
+				if id != plan.NoPool && f.Key.Family() == r.model() {
+					counts[poolSet(&s.Pools[id], f.Key.AnyNode())] += len(s.Pools[id].Endpoints)
+				}
+			}
+		}
+	}
+	for id := range r.out.elements {
+		set := &r.out.elements[id]
+		set.buf = make([]byte, 0, counts[id]*set.width())
+	}
+}
+
 // render adds a Service.
 func (r *renderer) render(s *plan.Service) {
 	r.service = s

@@ -2,7 +2,6 @@ package nftables
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
@@ -17,8 +16,6 @@ type change struct {
 	have, want *ruleset
 	// make is true where there is no table yet; remake where it has to be deleted first.
 	make, remake bool
-	// whole is true where want is all that the table shall hold.
-	whole bool
 }
 
 // syncAll compares a whole plan with what the kernel really holds.
@@ -48,22 +45,23 @@ func (b *Backend) syncAll(ctx context.Context, p *plan.Plan) (plan.Report, error
 }
 
 func (b *Backend) compareAll(ctx context.Context, f *family, p *plan.Plan) (*change, error) {
-	c := &change{family: f, symbols: newSymbols(), whole: true}
-	have, err := b.observe(ctx, f, c.symbols)
-	if err != nil {
-		return nil, err
-	}
+	c := &change{family: f, symbols: newSymbols()}
 	f.ids, f.unused = newAffinityIDs(), map[string]*chain{}
 	r := f.renderer(p, c.symbols)
+	r.reserve(p)
 	r.static()
 	for _, ref := range sortedRefs(p) {
 		s, _ := p.Services.Get(ref)
 		r.render(s)
 	}
-	c.have, c.want = have.ruleset, r.out
-	f.counted = maps.Clone(r.out.counted)
+	f.counted = r.out.counted
 	r.out.addCounted()
 	r.out.sort()
+	have, err := b.observe(ctx, f, c.symbols, r.out)
+	if err != nil {
+		return nil, err
+	}
+	c.have, c.want = have.ruleset, r.out
 	f.chains = map[string]int{}
 	for name, chain := range r.out.chains {
 		f.chains[name] = chain.uses
