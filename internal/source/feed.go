@@ -186,7 +186,7 @@ func (f *feed) listAll(ctx context.Context) error {
 func (f *feed) page(ctx context.Context, o metav1.ListOptions) (page, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	p, err := f.resource.list(ctx, o)
+	p, err := f.list(ctx, o)
 	if err != nil {
 		return page{}, fmt.Errorf("list %s: %w", f.kind, err)
 	}
@@ -213,7 +213,7 @@ func (f *feed) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	expiry := time.AfterFunc(requestTimeout, cancel)
-	w, err := f.resource.watch(ctx, o)
+	w, err := f.watch(ctx, o)
 	expiry.Stop()
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", f.kind, err)

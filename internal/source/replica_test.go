@@ -30,8 +30,8 @@ type contents struct {
 
 func newContents() contents {
 	return contents{
-		map[model.Ref]*model.Service{}, map[model.Ref][]*model.EndpointSlice{},
-		map[string]*model.Node{}, map[string]*model.ServiceCIDR{},
+		Services: map[model.Ref]*model.Service{}, Slices: map[model.Ref][]*model.EndpointSlice{},
+		Nodes: map[string]*model.Node{}, CIDRs: map[string]*model.ServiceCIDR{},
 	}
 }
 
