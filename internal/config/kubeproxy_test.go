@@ -1,0 +1,192 @@
+package config_test
+
+import (
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"sigs.k8s.io/yaml"
+
+	"github.com/switchyard-net/switchyard/internal/config"
+)
+
+// parse reads a configuration: the lines of text, after the type.
+func parse(t *testing.T, text string) (config.Node, []string, error) {
+	t.Helper()
+	kp, err := config.ParseKubeProxy(strings.NewReader(
+		"apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n" + text))
+	if err != nil {
+		return config.Node{}, nil, err
+	}
+	return config.FromKubeProxy(kp, "Host-1")
+}
+
+// TestRule38_KubeadmsConfigMapIsUsedAsItIs reads what kubeadm puts into the ConfigMap of kube-proxy.
+func TestRule38_KubeadmsConfigMapIsUsedAsItIs(t *testing.T) {
+	file, err := os.Open("testdata/kubeadm.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	kp, err := config.ParseKubeProxy(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kp.ClientConnection.Kubeconfig != "/var/lib/kube-proxy/kubeconfig.conf" {
+		t.Errorf("kubeconfig is %q", kp.ClientConnection.Kubeconfig)
+	}
+	node, notes, err := config.FromKubeProxy(kp, "Host-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	score := -999
+	want := config.Node{
+		Name: "host-1", Mode: "nftables", NodePortAddresses: []string{"all"},
+		LocalPods:  config.LocalPods{Mode: "ClusterCIDR", ClusterCIDRs: []string{"10.244.0.0/16"}},
+		Masquerade: config.Masquerade{Bit: 14},
+		Conntrack: config.Conntrack{
+			MaxPerCore: 32768, Min: 131072, TCPEstablishedTimeout: 24 * time.Hour, TCPCloseWaitTimeout: time.Hour,
+		},
+		Endpoints:   config.NodeEndpoints{Healthz: "0.0.0.0:10256", Metrics: "127.0.0.1:10249"},
+		OOMScoreAdj: &score,
+	}
+	if diff := cmp.Diff(want, node, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("node (-want +got):\n%s", diff)
+	}
+	wantNotes := []string{`mode: "iptables": taken as "nftables", which replaces kube-proxy's iptables mode; node ports stay open on all ` +
+		`addresses, as in iptables mode (nftables mode's own default is nodePortAddresses: ["primary"])`}
+	if diff := cmp.Diff(wantNotes, notes); diff != "" {
+		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}
+
+func TestRule38_EveryFieldIsHonouredOrNamed(t *testing.T) {
+	node, notes, err := parse(t, `
+mode: nftables
+bindAddress: 192.0.2.7
+hostnameOverride: " Other "
+healthzBindAddress: 192.0.2.7
+metricsBindAddress: "[::1]:9"
+bindAddressHardFail: true
+enableProfiling: true
+oomScoreAdj: 5
+nodePortAddresses: [192.0.2.0/24, localhost]
+clusterCIDR: "10.244.0.0/16, fd00:10:244::/48"
+detectLocalMode: BridgeInterface
+detectLocal: {bridgeInterface: cni0}
+nftables: {masqueradeAll: true, masqueradeBit: 7, syncPeriod: 1m, minSyncPeriod: 2s}
+conntrack: {maxPerCore: 0, min: 1, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 2h, tcpBeLiberal: true, udpTimeout: 3s, udpStreamTimeout: 4s}
+featureGates: {AllowServiceExternalIPs: false, Other: true}
+clientConnection: {qps: 50, burst: 100, contentType: application/json, acceptContentTypes: x}
+configSyncPeriod: 1m
+showHiddenMetricsForVersion: "1.36"
+portRange: 1-2
+ipvs: {scheduler: lc}
+iptables: {masqueradeAll: true, masqueradeBit: 3, minSyncPeriod: 3s, localhostNodePorts: true}
+winkernel: {networkName: x}
+windowsRunAsService: true
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	score := 5
+	want := config.Node{
+		Name: "other", Mode: "nftables", NodeIP: netip.MustParseAddr("192.0.2.7"), NodePortAddresses: []string{"192.0.2.0/24", "localhost"},
+		LocalPods: config.LocalPods{
+			Mode: "BridgeInterface", BridgeInterface: "cni0", ClusterCIDRs: []string{"10.244.0.0/16", "fd00:10:244::/48"},
+		},
+		Masquerade: config.Masquerade{All: true, Bit: 7},
+		Sync:       config.Sync{MinPeriod: 2 * time.Second, Period: time.Minute},
+		Conntrack: config.Conntrack{
+			Min: 1, TCPCloseWaitTimeout: 2 * time.Hour, TCPBeLiberal: true, UDPTimeout: 3 * time.Second, UDPStreamTimeout: 4 * time.Second,
+		},
+		Endpoints:         config.NodeEndpoints{Healthz: "192.0.2.7:10256", Metrics: "[::1]:9", FailOnBind: true, Profiling: true},
+		OOMScoreAdj:       &score,
+		IgnoreExternalIPs: true,
+	}
+	if diff := cmp.Diff(want, node, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("node (-want +got):\n%s", diff)
+	}
+	wantNotes := []string{
+		"clientConnection.acceptContentTypes is not honoured", "clientConnection.burst is not honoured",
+		"clientConnection.contentType is not honoured", "clientConnection.qps is not honoured", "configSyncPeriod is not honoured",
+		"featureGates.Other is not honoured", "iptables.localhostNodePorts is not honoured: node ports do not answer on 127.0.0.1",
+		"iptables.masqueradeAll is not honoured", "iptables.masqueradeBit is not honoured", "iptables.minSyncPeriod is not honoured",
+		"ipvs is not honoured", "portRange is not honoured", "showHiddenMetricsForVersion is not honoured",
+		"windowsRunAsService is not honoured", "winkernel is not honoured",
+	}
+	if diff := cmp.Diff(wantNotes, notes); diff != "" {
+		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}
+
+func TestRule38_RefusalsNameTheFieldAndTheWayOut(t *testing.T) {
+	for text, want := range map[string]string{
+		"mode: ipvs":                                    `mode: "ipvs": this mode is not built in yet; use "nftables"`,
+		"mode: kernelspace":                             `mode: "kernelspace": this mode is not built in yet; use "nftables"`,
+		"iptables: {maskBit: 3}":                        `unknown field "iptables.maskBit"`,
+		"Mode: nftables":                                `unknown field "Mode"`,
+		"mode: nftables\nmode: iptables":                `key "mode" already set in map`,
+		"bindAddress: here":                             `bindAddress: "here": want an IP address`,
+		"healthzBindAddress: 0.0.0.0:x":                 `healthzBindAddress: "0.0.0.0:x": want an IP address and a port, such as "0.0.0.0:10256" or "[::]:10256"`,
+		"mode: nftables\nnftables: {masqueradeBit: 32}": `nftables.masqueradeBit: 32: want 0 to 31`,
+		"oomScoreAdj: 2000":                             `oomScoreAdj: 2000: want -1000 to 1000`,
+		"nodePortAddresses: [near]":                     `nodePortAddresses[0]: "near" is neither a network like "192.0.2.0/24" nor one of "primary", "localhost", "all"`,
+		"clusterCIDR: 10.0.0.0":                         `clusterCIDR: entry 0, "10.0.0.0": want a network such as "10.244.0.0/16"`,
+		"detectLocalMode: Guess":                        `detectLocalMode: "Guess": want ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix`,
+		"detectLocalMode: InterfaceNamePrefix":          `detectLocal.interfaceNamePrefix: must be set, as detectLocalMode is InterfaceNamePrefix`,
+		"conntrack: {min: -1}":                          `conntrack.min: -1: want 0 or more`,
+		"conntrack: {udpTimeout: -1s}":                  `conntrack.udpTimeout: -1s: want 0 or more`,
+		"mode: nftables\nnftables: {syncPeriod: 1s, minSyncPeriod: 2s}": `nftables.minSyncPeriod: 2s: want no more than nftables.syncPeriod, 1s`,
+		"detectLocal: {bridgeInterface: an-interface-name}":             `detectLocal.bridgeInterface: "an-interface-name": no interface can have this name`,
+	} {
+		if _, _, err := parse(t, text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %s", text, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"kind: Pod\napiVersion: v1": `want apiVersion "kubeproxy.config.k8s.io/v1alpha1", kind "KubeProxyConfiguration"`,
+		"{":                         "not valid YAML",
+		"[]":                        "not a KubeProxyConfiguration",
+	} {
+		if _, err := config.ParseKubeProxy(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %s", text, err, want)
+		}
+	}
+}
+
+// TestDefaultsSurviveTheirFile: what `config default` prints asks for the same as no file.
+func TestDefaultsSurviveTheirFile(t *testing.T) {
+	text, err := yaml.Marshal(config.DefaultKubeProxy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kp, err := config.ParseKubeProxy(strings.NewReader(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, notes, err := config.FromKubeProxy(kp, "n")
+	if err != nil || notes != nil {
+		t.Errorf("notes %q, %v; want none", notes, err)
+	}
+	if diff := cmp.Diff(config.DefaultNode("n"), got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("node (-default +read back):\n%s", diff)
+	}
+}
+
+func FuzzParseKubeProxy(f *testing.F) {
+	f.Add("apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: nftables\nbindAddress: '::'\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		kp, err := config.ParseKubeProxy(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		if node, _, err := config.FromKubeProxy(kp, "n"); err == nil && node.Validate() != nil {
+			t.Errorf("accepted, and not valid: %v", node.Validate())
+		}
+	})
+}
