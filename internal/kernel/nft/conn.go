@@ -96,7 +96,13 @@ func (c *Conn) Run(ctx context.Context, tx *Transaction) error {
 	return c.outcome(batch)
 }
 
+// send sends a request, after it has thrown away what is left of answers that were not read to their end.
 func (c *Conn) send(b []byte) error {
+	for {
+		if _, err := c.read(true); err != nil {
+			break
+		}
+	}
 	return os.NewSyscallError("sendto", unix.Sendto(c.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
 }
 

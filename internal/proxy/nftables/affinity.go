@@ -89,6 +89,9 @@ func (r *renderer) rememberFromHere(f *plan.Frontend, here, others *plan.Pool) s
 		elsewhere = r.rememberChain(others)
 	}
 	name := "from-here-" + target
+	if elsewhere != "" {
+		name += "-else-local"
+	}
 	return r.use(name, func() *chain {
 		c := named(name, "")
 		for _, pods := range r.fromPods(false) {

@@ -113,3 +113,20 @@ func (e *elements) repeats() bool {
 	}
 	return false
 }
+
+// compact removes all but the first of elements with the same key from a sorted list, and returns how many.
+func (e *elements) compact() int {
+	if !e.repeats() {
+		return 0
+	}
+	kept := e.buf[:0]
+	before := e.Len()
+	for i := range before {
+		r := e.record(i)
+		if last := len(kept) - e.width(); last < 0 || !bytes.Equal(kept[last:last+e.key], r[:e.key]) {
+			kept = append(kept, r...)
+		}
+	}
+	e.buf = kept
+	return before - e.Len()
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/switchyard-net/switchyard/internal/kernel/nft"
 	"github.com/switchyard-net/switchyard/internal/model"
@@ -194,17 +195,19 @@ func (r *renderer) offCluster(target string) string {
 func (r *renderer) fromHere(f *plan.Frontend, here *plan.Pool, others nft.Verdict) nft.Verdict {
 	target := r.target(here, f.Key.AnyNode())
 	masqueraded := r.masquerade(target)
-	name := "from-here-" + target + "-else-" + elseName(others)
+	direct := target
+	if f.Masquerade == plan.MasqueradeAlways {
+		direct = masqueraded
+	}
+	name := "from-here-" + direct + "-else-" + elseName(others)
 	if here.Affinity != 0 {
-		// Two names of a port would be longer than a chain's name may be.
-		name = poolKind(here, f.Key.AnyNode()) + "from-here-" + portName(r.service.Ref, here)
+		// The name of the port twice could be longer than a chain's name may be.
+		for _, suffix := range []string{"-affinity-" + portName(r.service.Ref, here), "-node-port"} {
+			name = strings.TrimSuffix(name, suffix)
+		}
 	}
 	r.use(name, func() *chain {
 		c := named(name, "clients on this node use endpoints of the whole cluster")
-		direct := target
-		if f.Masquerade == plan.MasqueradeAlways {
-			direct = masqueraded
-		}
 		for _, pods := range r.fromPods(false) {
 			c.rules = append(c.rules, rule("", pods, goTo(direct)))
 		}
@@ -214,6 +217,7 @@ func (r *renderer) fromHere(f *plan.Frontend, here *plan.Pool, others nft.Verdic
 	return nft.Verdict{Code: nft.Goto, Chain: name}
 }
 
+// elseName names a verdict in a chain's name.
 func elseName(v nft.Verdict) string {
 	if v.Chain != "" {
 		return v.Chain

@@ -57,6 +57,12 @@ func (b *Backend) compareAll(ctx context.Context, f *family, p *plan.Plan) (*cha
 	f.counted = r.out.counted
 	r.out.addCounted()
 	r.out.sort()
+	for id := range r.out.elements {
+		if n := r.out.elements[id].compact(); n > 0 {
+			b.log.Error("the plan has elements with the same key; the first of each is kept", "bug", true,
+				"set", f.sets[id].Name, "dropped", n)
+		}
+	}
 	have, err := b.observe(ctx, f, c.symbols, r.out)
 	if err != nil {
 		return nil, err
