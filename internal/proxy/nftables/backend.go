@@ -58,7 +58,9 @@ type family struct {
 	counted map[countedKey]int
 	// unused are chains that are in the kernel still, as it did not let go of them yet.
 	unused map[string]*chain
-	ids    *affinityIDs
+	// built are chains as they are for the node of the last plan, by name; those of single Services are not kept.
+	built map[string]*chain
+	ids   *affinityIDs
 	// missing is true where the kernel does not have this family.
 	missing bool
 	// affinityFull is true where the affinity map held as many elements as it can when it was last read.

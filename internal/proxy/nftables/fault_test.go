@@ -134,3 +134,23 @@ func TestManyEndpoints(t *testing.T) {
 		t.Errorf("%d transactions; want the endpoints ahead of the rest", calls)
 	}
 }
+
+// TestDuplicatesDoNotBlock gives two Services the same address, which the planner never does.
+func TestDuplicatesDoNotBlock(t *testing.T) {
+	fake := &nft.Fake{}
+	one, other := many(1, 2)[0], many(1, 3)[0]
+	other.Ref.Name = "other"
+	p := planOf(testNode(), append(everything(), one, other)...)
+	b := newBackend(t, fake)
+	mustSync(t, b, plan.Update{Plan: p})
+	next := &plan.Plan{Node: p.Node, Services: p.Services.Without(one.Ref)}
+	mustSync(t, b, plan.Update{Plan: next, Changed: []model.Ref{one.Ref}})
+	mustSync(t, b, plan.Update{Plan: next, Full: true})
+	b = newBackend(t, fake)
+	mustSync(t, b, plan.Update{Plan: next})
+	fresh := &nft.Fake{}
+	mustSync(t, newBackend(t, fresh), plan.Update{Plan: next})
+	if diff := cmp.Diff(fresh.Dump(), fake.Dump()); diff != "" {
+		t.Errorf("after one is gone (-fresh +got):\n%s", diff)
+	}
+}

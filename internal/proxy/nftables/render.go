@@ -16,6 +16,7 @@ type renderer struct {
 	rules
 	ids     *affinityIDs
 	symbols *symbols
+	built   map[string]*chain // chains that are not a Service's own
 	out     *ruleset
 	service *plan.Service // being rendered
 }
@@ -86,15 +87,28 @@ func (r *renderer) hairpins(p *plan.Pool) {
 func (r *renderer) use(name string, build func() *chain) string {
 	c, ok := r.out.chains[name]
 	if !ok {
-		c = build()
-		for i := range c.rules {
-			c.rules[i].Chain = name
-			c.rules[i] = c.rules[i].WithDigest()
-		}
+		c = r.chain(name, build)
 		r.out.chains[name] = c
 	}
 	c.uses++
 	return name
+}
+
+// chain returns a chain without uses. Those that are not a Service's own are built only once: the name says what is in
+// them, as long as the node stays the same.
+func (r *renderer) chain(name string, build func() *chain) *chain {
+	if c := r.built[name]; c != nil {
+		return &chain{Chain: c.Chain, rules: c.rules}
+	}
+	c := build()
+	for i := range c.rules {
+		c.rules[i].Chain = name
+		c.rules[i] = c.rules[i].WithDigest()
+	}
+	if !strings.Contains(name, "/") {
+		r.built[name] = &chain{Chain: c.Chain, rules: c.rules}
+	}
+	return c
 }
 
 // named returns a chain without a hook.

@@ -46,7 +46,7 @@ func (b *Backend) syncAll(ctx context.Context, p *plan.Plan) (plan.Report, error
 
 func (b *Backend) compareAll(ctx context.Context, f *family, p *plan.Plan) (*change, error) {
 	c := &change{family: f, symbols: newSymbols()}
-	f.ids, f.unused = newAffinityIDs(), map[string]*chain{}
+	f.ids, f.built, f.unused = newAffinityIDs(), map[string]*chain{}, map[string]*chain{}
 	r := f.renderer(p, c.symbols)
 	r.reserve(p)
 	r.static()
@@ -102,7 +102,7 @@ func sortedRefs(p *plan.Plan) []model.Ref {
 
 func (f *family) renderer(p *plan.Plan, sym *symbols) *renderer {
 	return &renderer{
-		rules: rules{f.table.Family, p.Node}, ids: f.ids, symbols: sym, out: newRuleset(f.sets),
+		rules: rules{f.table.Family, p.Node}, ids: f.ids, built: f.built, symbols: sym, out: newRuleset(f.sets),
 	}
 }
 
