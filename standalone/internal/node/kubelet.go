@@ -48,7 +48,7 @@ func (k *kubelet) run(ctx context.Context) error {
 		return fmt.Errorf("prepare the kubelet of %s: %w", k.name(), err)
 	}
 	deps.CAdvisorInterface = newMachine(k.spec.Node(k.name()))
-	deps.ContainerManager = cm.NewStubContainerManager()
+	deps.ContainerManager = containerManager{cm.NewStubContainerManager()}
 	deps.OOMAdjuster = oom.NewFakeOOMAdjuster()
 	if err := app.Run(ctx, server, deps, gates); err != nil {
 		return fmt.Errorf("run the kubelet of %s: %w", k.name(), err)
@@ -142,3 +142,12 @@ func limitFiles(c *options.KubeletServer) error {
 	c.MaxOpenFiles = min(c.MaxOpenFiles, int64(limit.Max))
 	return nil
 }
+
+// containerManager is upstream's stand-in for tests, which manages no cgroups.
+type containerManager struct {
+	cm.ContainerManager
+}
+
+// GetPodCgroupRoot says that what pods use is counted with all that the machine does: statistics of anything less than
+// the machine are not kept, and the eviction manager complains of none at all.
+func (containerManager) GetPodCgroupRoot() string { return "/" }
