@@ -151,8 +151,7 @@ func TestFaultsOfTheKernelAndKills(t *testing.T) {
 			t.Errorf("delete the %s table: %v: %s", family, err, out)
 		}
 	}
-	r.cluster.service(service("last", "10.96.9.9", model.TCP))
-	r.expectRuleset(t, ns, r.wantRuleset(t, clean), "after others deleted our tables")
+	r.expectRuleset(t, ns, want, "after others deleted our tables")
 }
 
 // randomChange adds, changes or removes one Service.
