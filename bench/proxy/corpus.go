@@ -58,7 +58,8 @@ func pod(i, endpoint int) netip.AddrPort {
 	return netip.AddrPortFrom(nth(podNetwork.Addr(), i*endpointsPerService+endpoint), podPort)
 }
 
-// grow creates Services until there are n.
+// grow creates Services until there are n. The API server counts the allocated addresses at each creation, so the ten
+// thousandth takes it ten times as long as the thousandth: minutes for all.
 func (c *corpus) grow(ctx context.Context, n int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)

@@ -111,6 +111,7 @@ func measureAll(ctx context.Context, o options, control *controlPlane, dir strin
 	corpus := &corpus{client: control.client}
 	for _, size := range o.sizes {
 		began := time.Now()
+		fmt.Fprintf(os.Stderr, "creating Services up to %d\n", size)
 		if err := corpus.grow(ctx, size); err != nil {
 			return rows, err
 		}
