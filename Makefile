@@ -15,7 +15,7 @@ deps: ## Install what building, testing and the demo need, if it is missing (Deb
 .PHONY: build
 build: deps ## Build bin/switchyard and bin/switchyard-standalone (the first time takes some minutes)
 	go build -o bin/ ./cmd/switchyard
-	go build -C standalone -ldflags '-X k8s.io/component-base/version.gitVersion=v1.37.2' -o ../bin/ ./cmd/switchyard-standalone
+	go build -C standalone -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2' -o ../bin/ ./cmd/switchyard-standalone
 
 .PHONY: test
 test: build ## Run all tests of both modules (as root: they make network namespaces)

@@ -8,11 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/switchyard-net/switchyard/internal/config"
-	"github.com/switchyard-net/switchyard/internal/events"
 	switchyard "github.com/switchyard-net/switchyard/internal/node"
 	"github.com/switchyard-net/switchyard/internal/source"
 	"github.com/switchyard-net/switchyard/standalone/internal/cluster"
@@ -74,13 +72,9 @@ func runProxyOnce(ctx context.Context, spec *cluster.Spec, name string, log *slo
 	if err != nil {
 		return err
 	}
-	recorder := events.New(events.Config{NodeName: name}, events.Deps{Client: client, Log: log})
-	proxy, err := switchyard.New(proxyConfig(spec, name), switchyard.Deps{Client: client, Events: recorder, Log: log})
+	proxy, err := switchyard.New(proxyConfig(spec, name), switchyard.Deps{Client: client, Log: log})
 	if err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return recorder.Run(ctx) })
-	group.Go(func() error { return proxy.Run(ctx) })
-	return group.Wait()
+	return proxy.Run(ctx)
 }
