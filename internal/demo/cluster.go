@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/switchyard-net/switchyard/internal/lab"
 )
 
 // cluster drives switchyard-standalone by its command line, as a user does.
@@ -111,7 +113,7 @@ type timedLine struct {
 // directory, and mounts in it. Namespaces of other programs are listed too.
 func traces(dir string) ([]string, error) {
 	var found []string
-	namespaces, err := filepath.Glob("/run/netns/*")
+	namespaces, err := filepath.Glob(lab.Directory + "/*")
 	if err != nil {
 		return nil, err
 	}

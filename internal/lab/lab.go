@@ -10,8 +10,8 @@
 // Tests use ForTest, which fails the test on errors and clears up after it. A namespace starts with its loopback up,
 // duplicate address detection off, and no route anywhere: nothing reaches the host's network unless Host is joined to it.
 //
-// Namespaces are bind-mounted in /run/netns, so that `ip netns exec NAME ...` works on them, under names that carry the
-// process that owns them. Sweep clears what a process that is gone has left.
+// Namespaces are bind-mounted in Directory, for `nsenter --net=PATH ...`, under names that carry the process that owns
+// them. Sweep clears what a process that is gone has left.
 package lab
 
 import (
@@ -23,10 +23,11 @@ import (
 	"sync"
 )
 
-// directory is where iproute2 and we keep named network namespaces (ip-netns(8)).
-const directory = "/run/netns"
+// Directory is where namespaces are mounted. It is not that of ip-netns(8), /run/netns: the first `ip netns add` on a
+// machine mounts that directory over itself with all that is in it, and what was there before can no longer be removed.
+const Directory = "/run/switchyard/netns"
 
-// Prefixes of the names below directory.
+// Prefixes of the names below Directory.
 const (
 	// ownedPrefix starts the name of a namespace that lives no longer than the process named in it.
 	ownedPrefix = "swy-"
@@ -84,5 +85,5 @@ func (l *Lab) Close() error {
 
 // Path returns the file that a namespace of this lab is, or would be, mounted on.
 func (l *Lab) Path(name string) string {
-	return directory + "/" + l.prefix + name
+	return Directory + "/" + l.prefix + name
 }

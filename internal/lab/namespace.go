@@ -22,7 +22,7 @@ import (
 // Namespace is one network namespace. It is safe for concurrent use.
 type Namespace struct {
 	name   string
-	path   string // below directory; empty for a namespace that is not ours to remove
+	path   string // below Directory; empty for a namespace that is not ours to remove
 	handle netns.NsHandle
 	nl     *netlink.Handle
 	lab    *Lab
@@ -79,7 +79,7 @@ func open(name, path string) (*Namespace, error) {
 // mountNew makes a network namespace and mounts it on path. The thread that makes it cannot be used for anything else
 // and ends with its goroutine, which stays locked to it.
 func mountNew(path string) error {
-	if err := os.MkdirAll(directory, 0o755); err != nil {
+	if err := os.MkdirAll(Directory, 0o755); err != nil {
 		return err
 	}
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL, 0o444)
@@ -130,7 +130,7 @@ func (n *Namespace) prepare() error {
 // Name returns the name the namespace has in its lab.
 func (n *Namespace) Name() string { return n.name }
 
-// Path returns the file the namespace is mounted on, for `nsenter --net=PATH` and `ip netns exec`; it is empty for Host.
+// Path returns the file the namespace is mounted on, for `nsenter --net=PATH`; it is empty for Host.
 func (n *Namespace) Path() string { return n.path }
 
 // FD returns the open file of the namespace, for netlink attributes and setns(2). It is valid until Close.

@@ -35,7 +35,7 @@ func Clear(id string) error {
 
 // sweep removes the namespaces whose file name matches.
 func sweep(matches func(name string) bool) error {
-	entries, err := os.ReadDir(directory)
+	entries, err := os.ReadDir(Directory)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -45,7 +45,7 @@ func sweep(matches func(name string) bool) error {
 	var errs []error
 	for _, entry := range entries {
 		if matches(entry.Name()) {
-			path := directory + "/" + entry.Name()
+			path := Directory + "/" + entry.Name()
 			errs = append(errs, killAll(path), unmount(path))
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/switchyard-net/switchyard/internal/lab"
 	"github.com/switchyard-net/switchyard/standalone/internal/cluster"
 )
 
@@ -177,7 +178,7 @@ func (c *testCluster) leftovers() error {
 			found = append(found, "process "+entry.Name()+": "+string(bytes.ReplaceAll(command, []byte{0}, []byte{' '})))
 		}
 	}
-	namespaces, err := filepath.Glob("/run/netns/*" + cluster.ID(c.dir) + "*")
+	namespaces, err := filepath.Glob(filepath.Join(lab.Directory, "*"+cluster.ID(c.dir)+"*"))
 	if err != nil {
 		return err
 	}

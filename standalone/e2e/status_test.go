@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/switchyard-net/switchyard/internal/lab"
 	"github.com/switchyard-net/switchyard/standalone/internal/cluster"
 )
 
@@ -42,7 +43,7 @@ func TestStatusShowsProcessesAndNodes(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(shared.must(t, "status", "-o", "yaml")), &again); err != nil || len(again.Nodes) != 2 {
 		t.Errorf("yaml: %v, %d nodes", err, len(again.Nodes))
 	}
-	if wide := shared.must(t, "status", "-o", "wide"); !strings.Contains(wide, "/run/netns/") {
+	if wide := shared.must(t, "status", "-o", "wide"); !strings.Contains(wide, lab.Directory) {
 		t.Errorf("wide shows no namespaces:\n%s", wide)
 	}
 }
