@@ -12,12 +12,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// KubeProxy is kube-proxy's configuration file, which is ours too; ProxyMode and LocalMode are types of its fields.
-type (
-	KubeProxy = v1alpha1.KubeProxyConfiguration
-	ProxyMode = v1alpha1.ProxyMode
-	LocalMode = v1alpha1.LocalMode
-)
+// KubeProxy is kube-proxy's configuration file, which is ours too.
+type KubeProxy = v1alpha1.KubeProxyConfiguration
+
+// ProxyMode is the type of KubeProxy's mode.
+type ProxyMode = v1alpha1.ProxyMode
+
+// LocalMode is the type of KubeProxy's detectLocalMode.
+type LocalMode = v1alpha1.LocalMode
 
 // kubeProxyKind is the only kind of configuration file.
 const kubeProxyKind = "KubeProxyConfiguration"

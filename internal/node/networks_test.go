@@ -40,27 +40,34 @@ func TestServiceNetworkMustNotCollide(t *testing.T) {
 		cluster string
 		want    []string
 	}{
-		{name: "apart", cidrs: []string{"10.96.0.0/12", "fd00:10:96::/112"}, host: []route.Network{
-			on("192.0.2.0/24", "eth0", "device", true, 0), on("fd00:1::/64", "eth0", "device", true, 0),
-		}},
+		{
+			name: "apart", cidrs: []string{"10.96.0.0/12", "fd00:10:96::/112"}, host: []route.Network{
+				on("192.0.2.0/24", "eth0", "device", true, 0), on("fd00:1::/64", "eth0", "device", true, 0),
+			},
+		},
 		{
 			name: "a Docker bridge, named once for its address and its route", cidrs: []string{"172.16.0.0/12"},
 			host: []route.Network{on("172.17.0.0/16", "docker0", "bridge", true, 0), on("172.17.0.0/16", "docker0", "bridge", false, 2)},
 			want: []string{"the Service network 172.16.0.0/12 (ServiceCIDR kubernetes) overlaps 172.17.0.0/16, the network of interface docker0, a Docker bridge"},
-		}, {
+		},
+		{
 			name: "a network of Docker's own", cidrs: []string{"172.16.0.0/12"},
 			host: []route.Network{on("172.18.0.0/16", "br-0123456789ab", "bridge", true, 0)},
 			want: []string{"the Service network 172.16.0.0/12 (ServiceCIDR kubernetes) overlaps 172.18.0.0/16, the network of interface br-0123456789ab, a Docker bridge"},
-		}, {
+		},
+		{
 			name: "a route", cidrs: []string{"10.96.0.0/16"}, host: []route.Network{on("10.0.0.0/8", "tun0", "tuntap", false, 3)},
 			want: []string{"the Service network 10.96.0.0/16 (ServiceCIDR kubernetes) overlaps 10.0.0.0/8, a route of interface tun0"},
-		}, {
+		},
+		{
 			name: "the other family", cidrs: []string{"10.96.0.0/16", "fd00:10:96::/112"}, host: []route.Network{on("fd00:10::/32", "eth0", "device", true, 0)},
 			want: []string{"the Service network fd00:10:96::/112 (ServiceCIDR kubernetes) overlaps fd00:10::/32, the network of interface eth0"},
-		}, {
+		},
+		{
 			name: "no ServiceCIDRs: the cluster IPs", host: []route.Network{on("10.96.0.0/24", "eth0", "device", true, 0)},
 			want: []string{"the cluster IP 10.96.0.80 (Service default/web) overlaps 10.96.0.0/24, the network of interface eth0"},
-		}, {
+		},
+		{
 			name: "the pod networks", cidrs: []string{"10.240.0.0/12"}, cluster: "10.244.0.0/16",
 			want: []string{
 				"the Service network 10.240.0.0/12 (ServiceCIDR kubernetes) overlaps 10.244.0.0/16, the pod network (clusterCIDR)",
