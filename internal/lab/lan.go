@@ -10,7 +10,7 @@ import (
 // bridgeName is the bridge's interface in the LAN's own namespace.
 const bridgeName = "br0"
 
-// LAN is a shared Ethernet segment: a bridge in a namespace of its own, without an address there.
+// LAN is a shared Ethernet segment: a bridge in a namespace of its own, without an address there unless Route gives it one.
 type LAN struct {
 	namespace *Namespace
 	mtu       int
@@ -57,6 +57,22 @@ func (l *LAN) Join(ns *Namespace, ifname string, addresses ...netip.Prefix) erro
 	}
 	if err := l.namespace.nl.LinkSetMaster(link, bridge); err != nil {
 		return fmt.Errorf("join %s to the bridge of %s: %w", ns.name, l.namespace.name, err)
+	}
+	return nil
+}
+
+// Route makes the segment's own namespace a router with these addresses on the segment: hosts that have it as their
+// default route are told at once that it knows no way to anywhere else.
+func (l *LAN) Route(addresses ...netip.Prefix) error {
+	for _, address := range addresses {
+		if err := l.namespace.AddAddress(bridgeName, address); err != nil {
+			return err
+		}
+	}
+	for _, key := range []string{"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"} {
+		if err := l.namespace.SetSysctl(key, "1"); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ const (
 	controlPlaneHost = 2
 	clientHost       = 3
 	firstNodeHost    = 11
+	routerHost       = 254
 )
 
 // LAN prefixes' lengths.
@@ -51,6 +52,9 @@ func ControlPlaneAddress() Dual { return lan(controlPlaneHost) }
 
 // ClientAddress returns the outside client's addresses on the LAN.
 func ClientAddress() Dual { return lan(clientHost) }
+
+// RouterAddress returns the addresses of the LAN's router, which knows no way out of the LAN.
+func RouterAddress() Dual { return lan(routerHost) }
 
 // NodeAddress returns the addresses of node i, counted from 1, on the LAN.
 func NodeAddress(i int) Dual { return lan(firstNodeHost + i - 1) }

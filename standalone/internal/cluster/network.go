@@ -48,6 +48,9 @@ func (n *network) build(spec *Spec) (err error) {
 	if n.lan, err = n.lab.NewLAN(lanNamespace, 0); err != nil {
 		return err
 	}
+	if err := n.lan.Route(RouterAddress().Prefixes()...); err != nil {
+		return err
+	}
 	if n.controlPlane, err = n.join(controlPlaneNamespace, ControlPlaneAddress()); err != nil {
 		return err
 	}
@@ -60,7 +63,7 @@ func (n *network) build(spec *Spec) (err error) {
 			return err
 		}
 		n.nodes = append(n.nodes, node)
-		if err := setNodeSysctls(node); err != nil {
+		if err := errors.Join(setNodeSysctls(node), addDefaultRoutes(node)); err != nil {
 			return err
 		}
 	}
@@ -93,6 +96,17 @@ func setNodeSysctls(node *lab.Namespace) error {
 		{"net.ipv4.conf.default.rp_filter", "0"},
 	} {
 		if err := node.SetSysctl(setting.key, setting.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addDefaultRoutes gives a node the default routes without which its own processes could not even try to reach the
+// address of a Service: the kernel looks for a route before it translates.
+func addDefaultRoutes(node *lab.Namespace) error {
+	for _, via := range RouterAddress().All() {
+		if err := node.AddDefaultRoute(via); err != nil {
 			return err
 		}
 	}
