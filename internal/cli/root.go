@@ -57,7 +57,6 @@ func newRootCommand() *cobra.Command {
 	}
 	addLogFlags(root.PersistentFlags())
 	root.AddCommand(
-		newControllerCommand(),
 		newNodeCommand(),
 		newControllerCommand(),
 		newCleanupCommand(),
