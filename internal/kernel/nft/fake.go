@@ -14,8 +14,8 @@ import (
 type Fake struct {
 	// Fault, unless nil, is asked before each call; its error is returned in place of an answer.
 	Fault func(call string) error
-	// LateRelease makes it behave as kernels before 6.2: what an element referred to stays in use until the end of the
-	// transaction that deletes the element.
+	// LateRelease makes it behave as kernels before 6.2: the chain that an element led to stays in use for a while after
+	// the element is deleted, here until the end of the next call of Run.
 	LateRelease bool
 	// NoIPv6 makes it behave as a kernel that was booted without IPv6: base chains of that family are refused.
 	NoIPv6 bool
@@ -25,11 +25,17 @@ type Fake struct {
 	mu         sync.Mutex
 	tables     map[tableKey]*fakeTable // guarded by mu
 	generation uint32                  // guarded by mu
+	held       []chainKey              // chains that are still in use, by LateRelease; guarded by mu
 }
 
 type tableKey struct {
 	family Family
 	name   string
+}
+
+type chainKey struct {
+	table tableKey
+	chain string
 }
 
 type fakeTable struct {
@@ -74,7 +80,8 @@ func (f *Fake) Run(ctx context.Context, tx *Transaction) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	next := fakeBatch{tables: cloneTables(f.tables), late: f.LateRelease, noIPv6: f.NoIPv6, lacks: f.Lacks}
+	next := fakeBatch{tables: cloneTables(f.tables), late: f.LateRelease, held: f.held, noIPv6: f.NoIPv6, lacks: f.Lacks}
+	f.held = nil
 	err := messages(batch, func(m message) error {
 		if m.typ>>8 != unix.NFNL_SUBSYS_NFTABLES {
 			return nil
@@ -87,7 +94,7 @@ func (f *Fake) Run(ctx context.Context, tx *Transaction) error {
 	if err != nil {
 		return err
 	}
-	f.tables = next.tables
+	f.tables, f.held = next.tables, next.released
 	f.generation++
 	return nil
 }

@@ -12,8 +12,9 @@ type fakeBatch struct {
 	late   bool
 	noIPv6 bool
 	lacks  []string
-	// released are the chains that elements deleted in this transaction referred to (only where late is set).
-	released []*fakeChain
+	// held and released are chains that stay in use although nothing leads to them: from the transaction before, and
+	// by this one. Only where late is set.
+	held, released []chainKey
 }
 
 // apply makes one change, or returns why not.
@@ -31,7 +32,7 @@ func (b *fakeBatch) apply(m message) unix.Errno {
 	case unix.NFT_MSG_NEWCHAIN:
 		return b.addChain(t, m)
 	case unix.NFT_MSG_DELCHAIN:
-		return b.deleteChain(t, textOf(m.body, unix.NFTA_CHAIN_NAME))
+		return b.deleteChain(t, m)
 	case unix.NFT_MSG_NEWRULE:
 		return b.addRule(t, m)
 	case unix.NFT_MSG_DELRULE:
@@ -84,21 +85,22 @@ func (b *fakeBatch) addChain(t *fakeTable, m message) unix.Errno {
 	return 0
 }
 
-func (b *fakeBatch) deleteChain(t *fakeTable, name string) unix.Errno {
-	chain, ok := t.chains[name]
-	if !ok {
+func (b *fakeBatch) deleteChain(t *fakeTable, m message) unix.Errno {
+	name := textOf(m.body, unix.NFTA_CHAIN_NAME)
+	if t.chains[name] == nil {
 		return unix.ENOENT
 	}
-	if t.refers(name) {
+	key := chainOf(m, name)
+	if t.refers(name) || slices.Contains(b.held, key) || slices.Contains(b.released, key) {
 		return unix.EBUSY
-	}
-	for _, released := range b.released {
-		if released == chain {
-			return unix.EBUSY
-		}
 	}
 	delete(t.chains, name)
 	return 0
+}
+
+// chainOf returns a chain in the table that a message is about.
+func chainOf(m message, name string) chainKey {
+	return chainKey{tableKey{m.family, textOf(m.body, unix.NFTA_CHAIN_TABLE)}, name}
 }
 
 // refers reports whether anything but the chain itself leads to a chain.
@@ -185,7 +187,7 @@ func (b *fakeBatch) elements(t *fakeTable, m message) unix.Errno {
 		if m.typ&0xff == unix.NFT_MSG_NEWSETELEM {
 			errno = t.addElement(s, e)
 		} else {
-			errno = b.deleteElement(t, s, e)
+			errno = b.deleteElement(m, s, e)
 		}
 		if errno != 0 {
 			return errno
@@ -215,13 +217,13 @@ func (t *fakeTable) addElement(s *fakeSet, e Element) unix.Errno {
 	return 0
 }
 
-func (b *fakeBatch) deleteElement(t *fakeTable, s *fakeSet, e Element) unix.Errno {
+func (b *fakeBatch) deleteElement(m message, s *fakeSet, e Element) unix.Errno {
 	old, there := s.elements[string(e.Key)]
 	if !there {
 		return unix.ENOENT
 	}
-	if chain := t.chains[old.verdict.Chain]; b.late && chain != nil {
-		b.released = append(b.released, chain)
+	if b.late && old.verdict.Chain != "" {
+		b.released = append(b.released, chainOf(m, old.verdict.Chain))
 	}
 	delete(s.elements, string(e.Key))
 	return 0

@@ -247,11 +247,13 @@ func TestFakeLateRelease(t *testing.T) {
 	if err := f.Run(t.Context(), &tx); !IsBusy(err) {
 		t.Errorf("deleting a chain with the element that led to it: %v; want EBUSY", err)
 	}
-	for _, change := range []func(){func() { tx.DeleteElement(table, &routes, key) }, func() { tx.DeleteChain(table, "a") }} {
+	for i, change := range []func(){
+		func() { tx.DeleteElement(table, &routes, key) }, func() { tx.DeleteChain(table, "a") }, func() { tx.DeleteChain(table, "a") },
+	} {
 		tx.Reset()
 		change()
-		if err := f.Run(t.Context(), &tx); err != nil {
-			t.Errorf("one after the other: %v", err)
+		if err := f.Run(t.Context(), &tx); IsBusy(err) != (i == 1) {
+			t.Errorf("transaction %d: %v; want EBUSY for the chain soon after the element, and only then", i, err)
 		}
 	}
 }
