@@ -30,6 +30,8 @@ const poll = 100 * time.Millisecond
 type testCluster struct {
 	program string
 	dir     string
+	// host is the network that stands for the host's own; nil: the host's.
+	host *lab.Namespace
 }
 
 // result is the outcome of a command.
@@ -47,6 +49,9 @@ func (r result) String() string {
 func (c *testCluster) run(ctx context.Context, stdin string, args ...string) result {
 	args = append([]string{"--data-dir", c.dir}, args...)
 	cmd := exec.CommandContext(ctx, c.program, args...)
+	if c.host != nil {
+		cmd = c.host.Command(ctx, c.program, args...)
+	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	err := cmd.Run()
@@ -124,6 +129,14 @@ func (c *testCluster) namespace(t *testing.T) string {
 // newCluster starts a cluster of one node that only this test uses, and that goes with it.
 func newCluster(t *testing.T) *testCluster {
 	t.Helper()
+	c := unusedDirectory(t)
+	c.must(t, "up", "--timeout", patience.String())
+	return c
+}
+
+// unusedDirectory returns a cluster that was not started, and stops it if the test does.
+func unusedDirectory(t *testing.T) *testCluster {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "swy")
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +156,6 @@ func newCluster(t *testing.T) *testCluster {
 			t.Error(err)
 		}
 	})
-	c.must(t, "up", "--timeout", patience.String())
 	return c
 }
 
