@@ -21,9 +21,12 @@ import (
 	"github.com/switchyard-net/switchyard/internal/source"
 )
 
-// garbagePercent is the default of GOGC for a node: its heap is nearly all long-lived, and a machine has better uses for
-// memory than garbage.
-const garbagePercent = 40
+// The values of GOGC for a node, unless the environment has one. Nearly all of its heap lives long: garbage is collected
+// more eagerly once there is little of it, and a machine has better uses for memory.
+const (
+	garbageAtStart    = 50
+	garbageAfterwards = 20
+)
 
 // nodeOptions is what the flags of `switchyard node` set.
 type nodeOptions struct {
@@ -96,19 +99,30 @@ func (o *nodeOptions) run(ctx context.Context, command *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbagePercent)
-	}
 	n, err := node.New(cfg, node.Deps{
-		Client: client,
-		Log:    log,
-		About:  proxy.Status{Configuration: kp, Flags: flagValues(command.Flags()), Version: version()},
+		Client:  client,
+		Log:     log,
+		Settled: limitGarbage(),
+		About:   proxy.Status{Configuration: kp, Flags: flagValues(command.Flags()), Version: version()},
 	})
 	if err != nil {
 		return err
 	}
 	log.Info("starting", "version", version(), "node", cfg.Name, "mode", cfg.Mode, "apiServer", restConfig.Host)
 	return n.Run(ctx)
+}
+
+// limitGarbage sets how much garbage the process may hold while it starts, and returns what sets it for later and gives
+// back what the start has used.
+func limitGarbage() (settled func()) {
+	if os.Getenv("GOGC") != "" {
+		return nil
+	}
+	debug.SetGCPercent(garbageAtStart)
+	return func() {
+		debug.SetGCPercent(garbageAfterwards)
+		debug.FreeOSMemory()
+	}
 }
 
 // configuration returns the file's configuration, if there is one, with the flags that were given put over it.

@@ -105,6 +105,14 @@ func followAddrs(ctx context.Context, host *route.Host, before []netip.Addr, cha
 	}
 }
 
+// settled does what has waited for our rules to be in force.
+func (n *Node) settled(ctx context.Context) {
+	n.removeLeftovers(ctx)
+	if n.deps.Settled != nil {
+		n.deps.Settled()
+	}
+}
+
 // removeLeftovers removes the rules of kube-proxy, of any mode: packets would go by theirs or by ours, whichever come
 // first. Ours must be in force.
 func (n *Node) removeLeftovers(ctx context.Context) {

@@ -31,6 +31,8 @@ type Deps struct {
 	Log    *slog.Logger
 	// Backend may be nil: the one of the configured mode is then used.
 	Backend proxy.Backend
+	// Settled, if set, is called once, when the rules are in the kernel for the first time.
+	Settled func()
 	// About is what the metrics port shows of the process besides the proxy's own: Configuration, Flags and Version.
 	About proxy.Status
 }
@@ -152,7 +154,7 @@ func (n *Node) Run(ctx context.Context) error {
 		Log:          n.deps.Log,
 		Check:        func(snap *model.Snapshot) error { return n.checkNetworks(host, snap) },
 		Addrs:        changed,
-		Settled:      n.removeLeftovers,
+		Settled:      n.settled,
 	})
 	group.Go(func() error { return n.events.Run(ctx) })
 	group.Go(func() error { return n.source.Run(ctx) })
