@@ -3,6 +3,7 @@ package nftables
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/switchyard-net/switchyard/internal/kernel/nft"
 	"github.com/switchyard-net/switchyard/internal/plan"
@@ -12,9 +13,17 @@ import (
 // transaction to disappear, few enough for the buffer to stay below a megabyte.
 const bulk = 10000
 
-// apply makes the kernel's tables equal to what the changes want. First come endpoints whose keys are new, in as many
-// transactions as it takes, since no frontend leads to them yet; then all the rest in one; then chains that nothing
-// leads to any more, which kernels before 6.2 do not let go of in the same transaction.
+// unusedRest is how long a chain stays after the last element that led to it is gone: longer than a packet can be under
+// way between the two.
+const unusedRest = time.Second
+
+// apply makes the kernel's tables equal to what the changes want. First come endpoints whose keys are new, if they are
+// many, and new chains, since nothing leads to them yet; then all the rest in one transaction; then chains that nothing
+// has led to for a while.
+//
+// The chains are apart because a packet that is under way while a transaction comes into force sees elements as they
+// are and chains as they were: where both are new, it would find a new chain empty, and pass untranslated.
+// And a chain that is deleted at once would be empty for a packet that has already seen the element leading to it.
 func (b *Backend) apply(ctx context.Context, changes []*change) (plan.Report, error) {
 	var report plan.Report
 	var tx nft.Transaction
@@ -22,6 +31,12 @@ func (b *Backend) apply(ctx context.Context, changes []*change) (plan.Report, er
 		if err := b.applyBulk(ctx, c, &tx, &report); err != nil {
 			return report, err
 		}
+	}
+	for _, c := range changes {
+		c.addNewChains(&tx)
+	}
+	if err := b.run(ctx, &tx, &report); err != nil {
+		return report, err
 	}
 	for _, c := range changes {
 		c.start(&tx)
@@ -115,6 +130,22 @@ func (c *change) start(tx *nft.Transaction) {
 	c.make = false
 }
 
+// addNewChains makes chains that are not there yet, with their rules, unless the whole table is to be made.
+func (c *change) addNewChains(tx *nft.Transaction) {
+	if c.make {
+		return
+	}
+	var added []*chain
+	for _, name := range sortedNames(c.want.chains) {
+		if want := c.want.chains[name]; c.have.chains[name] == nil {
+			tx.AddChain(c.family.table, want.Chain)
+			added = append(added, want)
+			c.have.chains[name] = want
+		}
+	}
+	c.addRules(tx, added)
+}
+
 // addChains makes new chains and replaces the rules of those that changed.
 func (c *change) addChains(tx *nft.Transaction) {
 	t := c.family.table
@@ -131,9 +162,13 @@ func (c *change) addChains(tx *nft.Transaction) {
 		}
 		write = append(write, want)
 	}
-	for _, chain := range write {
+	c.addRules(tx, write)
+}
+
+func (c *change) addRules(tx *nft.Transaction, chains []*chain) {
+	for _, chain := range chains {
 		for _, r := range chain.rules {
-			tx.AddRule(t, r)
+			tx.AddRule(c.family.table, r)
 		}
 	}
 }
@@ -177,23 +212,25 @@ func (c *change) element(tx *nft.Transaction, id setID, d delta) {
 	}
 }
 
-// deleteChains deletes the chains that nothing leads to any more, as soon as the kernel lets go of them: kernels before
-// 6.2 hold them for a moment after the element that led to them is gone.
+// deleteChains deletes the chains that nothing has led to for a while. Where the kernel has not let go of one yet, the
+// next Sync tries again: kernels before 6.2 hold a chain for a moment after the element that led to it is gone.
 func (b *Backend) deleteChains(ctx context.Context, c *change, tx *nft.Transaction, report *plan.Report) error {
-	f := c.family
+	f, now := c.family, time.Now()
 	for name, have := range c.have.chains {
-		if c.want.chains[name] == nil {
+		if c.want.chains[name] == nil && f.unused[name] == nil {
+			have.unusedSince = now
 			f.unused[name] = have
-		} else {
-			delete(f.unused, name)
 		}
 	}
 	for name := range c.want.chains {
 		delete(f.unused, name)
 	}
-	names := sortedNames(f.unused)
-	for _, name := range names {
-		tx.FlushChain(f.table, name)
+	var names []string
+	for _, name := range sortedNames(f.unused) {
+		if now.Sub(f.unused[name].unusedSince) >= b.rest {
+			names = append(names, name)
+			tx.FlushChain(f.table, name)
+		}
 	}
 	for _, name := range names {
 		tx.DeleteChain(f.table, name)
@@ -204,7 +241,9 @@ func (b *Backend) deleteChains(ctx context.Context, c *change, tx *nft.Transacti
 		return nil
 	}
 	if err == nil {
-		clear(f.unused)
+		for _, name := range names {
+			delete(f.unused, name)
+		}
 	}
 	return err
 }

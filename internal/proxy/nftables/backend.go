@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"time"
 
 	"github.com/switchyard-net/switchyard/internal/kernel/nft"
 	"github.com/switchyard-net/switchyard/internal/model"
@@ -40,6 +41,8 @@ type Backend struct {
 	kernel   Kernel
 	log      *slog.Logger
 	families []*family
+	// rest is how long an unused chain stays: unusedRest, but in tests.
+	rest time.Duration
 
 	// last is the plan that the kernel equals; nil: not known.
 	last *plan.Plan
@@ -75,11 +78,11 @@ func New(cfg Config, deps Deps) (*Backend, error) {
 	if cfg.Table == "" {
 		cfg.Table = DefaultTable
 	}
-	b := &Backend{kernel: deps.Kernel, log: deps.Log}
+	b := &Backend{kernel: deps.Kernel, log: deps.Log, rest: unusedRest}
 	for _, f := range []nft.Family{nft.IPv4, nft.IPv6} {
 		b.families = append(b.families, &family{
 			table: nft.Table{Family: f, Name: cfg.Table, Comment: "Kubernetes Services; owned by switchyard, which undoes outside changes"},
-			sets:  tableSets(f),
+			sets:  tableSets(f), unused: map[string]*chain{},
 		})
 	}
 	return b, nil

@@ -12,6 +12,8 @@ import (
 func TestPackets(t *testing.T) {
 	proxytest.Run(t, func(part testing.TB, node *lab.Namespace) proxy.Backend {
 		// The connection outlives the part: its own clean-up still uses the backend.
-		return newBackend(part, connIn(t, node))
+		b := newBackend(part, connIn(t, node))
+		b.rest = unusedRest
+		return b
 	})
 }

@@ -171,13 +171,14 @@ func connIn(tb testing.TB, ns *lab.Namespace) *nft.Conn {
 	return conn
 }
 
-// newBackend returns a backend on a kernel.
+// newBackend returns a backend on a kernel, which deletes unused chains at once, so that what it leaves is comparable.
 func newBackend(tb testing.TB, k Kernel) *Backend {
 	tb.Helper()
 	b, err := New(Config{}, Deps{Kernel: k, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		tb.Fatal(err)
 	}
+	b.rest = 0
 	return b
 }
 

@@ -90,20 +90,27 @@ const draws = 8
 
 // spread translates to one of the endpoints in a map, of which there are more than half of limit, a power of two, and
 // at most limit. Where the index drawn has no endpoint, the lookup fails, and the next rule draws again.
+//
+// A packet that is under way while endpoints go may come here by the old frontend and find the new endpoints, fewer
+// than half of limit: hence the first one is tried last. It must not leave untranslated, so it is dropped rather.
 func (r rules) spread(set string, anyNode bool, limit int) []nft.Rule {
 	key, reg := r.loadKey(anyNode)
-	draw := func(comment string, modulus int) nft.Rule {
-		return rule(comment, key, exprs(nft.Random(uint32(modulus), 0, reg), nft.MapLookup(set, 0),
-			nft.Translate(r.family, 0, r.addressWidth())))
+	var list []nft.Rule
+	draw := func(comment string, modulus int) {
+		list = append(list, rule(comment, key, exprs(nft.Random(uint32(modulus), 0, reg), nft.MapLookup(set, 0),
+			nft.Translate(r.family, 0, r.addressWidth()))))
 	}
-	list := []nft.Rule{draw("", limit)}
-	if limit <= 2 {
-		return list
+	draw("", limit)
+	if limit > 2 {
+		for len(list) < draws {
+			draw("if that index had no endpoint", limit)
+		}
+		draw("these indexes all have one", limit/2)
 	}
-	for len(list) < draws {
-		list = append(list, draw("if that index had no endpoint", limit))
+	if limit > 1 {
+		draw("unless endpoints go at this moment", 1)
 	}
-	return append(list, draw("these indexes all have one", limit/2))
+	return append(list, rule("all went at this moment: the client tries again", drop()))
 }
 
 // class returns the power of two that bounds a number of endpoints.

@@ -2,6 +2,7 @@ package nftables
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/switchyard-net/switchyard/internal/kernel/nft"
 )
@@ -19,6 +20,8 @@ type chain struct {
 	nft.Chain
 	rules []nft.Rule
 	uses  int
+	// unusedSince is when the last element that led here went.
+	unusedSince time.Time
 }
 
 // same reports whether two chains do the same.

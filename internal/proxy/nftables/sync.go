@@ -46,7 +46,7 @@ func (b *Backend) syncAll(ctx context.Context, p *plan.Plan) (plan.Report, error
 
 func (b *Backend) compareAll(ctx context.Context, f *family, p *plan.Plan) (*change, error) {
 	c := &change{family: f, symbols: newSymbols()}
-	f.ids, f.built, f.unused = newAffinityIDs(), map[string]*chain{}, map[string]*chain{}
+	f.ids, f.built = newAffinityIDs(), map[string]*chain{}
 	r := f.renderer(p, c.symbols)
 	r.reserve(p)
 	r.static()
@@ -82,6 +82,11 @@ func (b *Backend) compareAll(ctx context.Context, f *family, p *plan.Plan) (*cha
 		}
 	}
 	c.make = !have.there || c.remake
+	for name := range f.unused {
+		if c.have.chains[name] == nil {
+			delete(f.unused, name)
+		}
+	}
 	return c, nil
 }
 
