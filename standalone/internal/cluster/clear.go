@@ -48,7 +48,7 @@ func Clear(spec *Spec) error {
 	if left := await(processes, killPatience); len(left) > 0 {
 		return fmt.Errorf("processes %v survive SIGKILL", left)
 	}
-	if err := lab.Clear(ID(spec.DataDir)); err != nil {
+	if err := errors.Join(unexpose(spec), lab.Clear(ID(spec.DataDir))); err != nil {
 		return err
 	}
 	if err := unmountBelow(spec.DataDir); err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/switchyard-net/switchyard/internal/lab"
 )
@@ -133,7 +134,7 @@ func (n *network) route(spec *Spec) error {
 	return nil
 }
 
-// hostInterface is the host's end of the link that --expose makes. It goes when the namespace of the other end goes.
+// hostInterface is the host's end of the link that --expose makes.
 func hostInterface(spec *Spec) string { return "swyd" + ID(spec.DataDir) }
 
 // expose joins the host's own namespace to the LAN, unless the host has a route into it already.
@@ -176,6 +177,27 @@ func checkRoute(host *lab.Namespace, route netlink.Route) error {
 		}
 		return fmt.Errorf("--expose: the cluster's network %s overlaps the host's route to %s on %s; take that interface down, or leave the flag out",
 			prefix.Masked(), existing, name)
+	}
+	return nil
+}
+
+// unexpose takes the host's own namespace off the LAN. The link would go with the LAN's namespace, but only when the kernel
+// gets to it.
+func unexpose(spec *Spec) error {
+	host, err := lab.Host()
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	link, err := host.Netlink().LinkByName(hostInterface(spec))
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("find interface %s: %w", hostInterface(spec), err)
+	}
+	if err := host.Netlink().LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("remove interface %s: %w", hostInterface(spec), err)
 	}
 	return nil
 }

@@ -21,8 +21,10 @@ func newRuntime(spec *cluster.Spec, i int, socket string, log *slog.Logger) (*ru
 		Root:     filepath.Join(spec.Node(name), "runtime"),
 		PodCIDRs: cluster.PodCIDRsOf(i),
 		Images:   images,
-		Hide:     []string{spec.DataDir},
-		Log:      log,
+		// Not the program's path, where an upgrade may have put another version.
+		Self: "/proc/self/exe",
+		Hide: []string{spec.DataDir},
+		Log:  log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the container runtime of %s: %w", name, err)
