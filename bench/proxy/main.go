@@ -26,6 +26,7 @@ type options struct {
 	quick    bool
 	changes  int
 	sizes    []int
+	pace     time.Duration
 	only     string
 	binaries string
 	out      string
@@ -53,6 +54,7 @@ func parse() (options, error) {
 	flag.BoolVar(&o.quick, "quick", false, "1,000 Services and 20 changes only")
 	flag.IntVar(&o.changes, "changes", 100, "endpoints to replace, one at a time")
 	flag.StringVar(&sizes, "services", "1000,10000", "numbers of Services, ascending")
+	flag.DurationVar(&o.pace, "min-sync-period", time.Millisecond, "minSyncPeriod of every system; 0: its own default, 1s for kube-proxy")
 	flag.StringVar(&o.only, "only", "", "measure only the systems whose name and mode contain this")
 	flag.StringVar(&o.binaries, "bin", "bin", "directory of the programs that make has built")
 	flag.StringVar(&o.out, "out", filepath.Join("bench", "out"), "directory of the results")
@@ -121,7 +123,7 @@ func measureAll(ctx context.Context, o options, control *controlPlane, dir strin
 				continue
 			}
 			fmt.Fprintf(os.Stderr, "%s, %d Services\n", system, size)
-			run := run{system: system, corpus: corpus, changes: o.changes, binaries: o.binaries, dir: dir}
+			run := run{system: system, corpus: corpus, changes: o.changes, pace: o.pace, binaries: o.binaries, dir: dir}
 			err := run.measure(ctx, control)
 			rows = append(rows, run.rows...)
 			if err != nil {

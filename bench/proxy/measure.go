@@ -17,12 +17,13 @@ const (
 	firstSyncTimeout = 10 * time.Minute
 	changeTimeout    = time.Minute
 	// sampled Services, first and last among them, are polled for the first sync; all others are tried after it.
-	sampled      = 20
-	samplePause  = 20 * time.Millisecond
-	loadRounds   = 5
+	sampled     = 20
+	samplePause = 20 * time.Millisecond
+	// Short rounds in turns: what else the machine does falls on all alike.
+	loadRounds   = 11
 	loadWorkers  = 4
 	loadCount    = 20000
-	loadDuration = 2 * time.Second
+	loadDuration = time.Second
 )
 
 // run is the measurement of one system with the corpus as it is.
@@ -30,6 +31,7 @@ type run struct {
 	system   system
 	corpus   *corpus
 	changes  int
+	pace     time.Duration // minSyncPeriod
 	binaries string
 	dir      string // of configuration and logs
 	network  *network
@@ -74,7 +76,7 @@ func (r *run) measure(ctx context.Context, control *controlPlane) (err error) {
 func (r *run) start(ctx context.Context, kubeconfig string) (err error) {
 	name := fmt.Sprintf("%s-%s-%d", r.system.name, r.system.mode, r.corpus.services)
 	configuration := filepath.Join(r.dir, name+".yaml")
-	if err := os.WriteFile(configuration, r.system.configuration(kubeconfig), 0o600); err != nil {
+	if err := os.WriteFile(configuration, r.system.configuration(kubeconfig, r.pace), 0o600); err != nil {
 		return fmt.Errorf("write the configuration of %s: %w", r.system, err)
 	}
 	args := append(r.system.command(r.binaries), "--config="+configuration)

@@ -30,13 +30,13 @@ func publish(ctx context.Context, o options, rows []report.Row) error {
 		}
 		fmt.Printf("  %-11s %s\n", filepath.Base(command[0]), first)
 	}
-	fmt.Print(`  start:  from exec to the first connection through the last of the Services (all are tried)
+	fmt.Printf(`  start:  from exec to the first connection through the last of the Services (all are tried)
   change: from the beginning of the API write to the rule in the kernel, one endpoint replaced after the other;
           nftables: the kernel's announcement of the commit; iptables (legacy): connections until the new pod answers
-  connections: connect, one byte there, four back, reset; median of 5 rounds in turns; p99 of all
-  minSyncPeriod is 1ms for all, below the default of 1s, so that no system waits
+  connections: connect, one byte there, four back, reset; median of %d rounds in turns; p99 of all
+  minSyncPeriod is %s (0s: each system's own default; 1ms: a change never waits for kube-proxy's one sync a second)
 
-`)
+`, loadRounds, o.pace)
 	if err := report.Table(os.Stdout, rows); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // system is one competitor: a node agent that reads a KubeProxyConfiguration.
@@ -29,9 +30,9 @@ func systems() []system {
 
 func (s system) String() string { return s.name + " " + s.mode }
 
-// configuration is the file that every system is given. Pacing is switched off, so that a change is programmed at once
-// and kube-proxy's default of one sync a second is not what is measured; so are the settings of the whole machine.
-func (s system) configuration(kubeconfig string) []byte {
+// configuration is the file that every system is given. It leaves the settings of the whole machine alone. A pace of 0 is
+// each system's own default, which for kube-proxy is one sync a second.
+func (s system) configuration(kubeconfig string, pace time.Duration) []byte {
 	return fmt.Appendf(nil, `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: %s
@@ -41,9 +42,9 @@ detectLocalMode: ClusterCIDR
 clusterCIDR: %s
 oomScoreAdj: 0
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
-nftables: {minSyncPeriod: 1ms}
-iptables: {minSyncPeriod: 1ms}
-`, s.mode, nodeName, kubeconfig, clientNetwork)
+nftables: {minSyncPeriod: %s}
+iptables: {minSyncPeriod: %[5]s}
+`, s.mode, nodeName, kubeconfig, clientNetwork, pace)
 }
 
 // linkLegacyIPTables makes a directory in which the iptables commands are the legacy ones, where the machine has them:
