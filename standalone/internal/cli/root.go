@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/switchyard-net/switchyard/standalone/internal/cluster"
 )
@@ -51,6 +52,10 @@ and kubelets, and pods that are plain processes. Everything lives in network nam
 		// An error is one line; the list of commands is in --help.
 		DisableSuggestions: true,
 		CompletionOptions:  cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	// A flag of Kubernetes' own programs, which cobra adds to every root command, and which does nothing here.
+	if version := pflag.CommandLine.Lookup("version"); version != nil {
+		version.Hidden = true
 	}
 	root.PersistentFlags().String("data-dir", defaultDataDir(), "directory that holds everything of the cluster (or $"+dataDirEnv+")")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
