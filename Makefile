@@ -19,7 +19,7 @@ build: deps ## Build bin/switchyard and bin/switchyard-standalone (the first tim
 
 .PHONY: test
 test: build ## Run all tests of both modules (as root: they make network namespaces)
-	go test -timeout 12m ./... && go test -C standalone -timeout 12m ./...
+	go test -timeout 12m ./... && go test -C standalone -count=1 -timeout 15m ./...
 
 .PHONY: lint
 lint: deps ## Check style and dependency directions in both modules
