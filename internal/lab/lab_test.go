@@ -137,13 +137,7 @@ func TestCommandRunsInside(t *testing.T) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 3 {
 		t.Errorf("exit: %v; want 3", err)
 	}
-	var want string
-	if err := ns.Do(func() (err error) {
-		want, err = os.Readlink("/proc/thread-self/ns/net")
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	want := identity(t, ns)
 	if got := strings.TrimSpace(string(out)); got != want {
 		t.Errorf("the command ran in %s; want %s", got, want)
 	}
@@ -177,16 +171,22 @@ func TestCloseKillsAndRemoves(t *testing.T) {
 	}
 }
 
-// waitInside returns when a process that is on its way into a namespace has arrived.
-func waitInside(t *testing.T, ns *Namespace, pid int) {
+// identity returns what /proc shows of processes in a namespace.
+func identity(t *testing.T, ns *Namespace) (link string) {
 	t.Helper()
-	var want string
 	if err := ns.Do(func() (err error) {
-		want, err = os.Readlink("/proc/thread-self/ns/net")
+		link, err = os.Readlink("/proc/thread-self/ns/net")
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
+	return link
+}
+
+// waitInside returns when a process that is on its way into a namespace has arrived.
+func waitInside(t *testing.T, ns *Namespace, pid int) {
+	t.Helper()
+	want := identity(t, ns)
 	for t.Context().Err() == nil {
 		if got, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid)); got == want {
 			return

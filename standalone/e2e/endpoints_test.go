@@ -97,10 +97,7 @@ kind: Endpoints
 metadata: {name: outside}
 subsets: [{addresses: [{ip: %s}], ports: [{port: 8080}]}]
 `, pod.Status.PodIP))
-	made, err := shared.client(t).CoreV1().Services(ns).Get(t.Context(), "outside", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	made := shared.service(t, ns, "outside")
 	eventually(t, "an answer through the mirrored slice", func() error {
 		got, err := shared.ask(t, "node-1", "http://"+made.Spec.ClusterIP)
 		if err == nil && got != pods[0] {
@@ -132,4 +129,15 @@ func TestDeletedSlicesAndEndpointsAreMadeAgain(t *testing.T) {
 		_, err := shared.client(t).CoreV1().Endpoints(ns).Get(t.Context(), "web", metav1.GetOptions{})
 		return err
 	})
+}
+
+// slicesOf returns the EndpointSlices of a Service.
+func (c *testCluster) slicesOf(t *testing.T, namespace, name string) []discoveryv1.EndpointSlice {
+	t.Helper()
+	list, err := c.client(t).DiscoveryV1().EndpointSlices(namespace).List(t.Context(),
+		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list.Items
 }

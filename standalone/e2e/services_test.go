@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -60,13 +59,20 @@ func (c *testCluster) startService(t *testing.T, namespace, deployment string) (
 	c.apply(t, namespace, deployment)
 	c.apply(t, namespace, service)
 	c.kubectl(t, namespace, "rollout", "status", "deployment/web", "--timeout", patience.String())
-	made, err := c.client(t).CoreV1().Services(namespace).Get(t.Context(), "web", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	made := c.service(t, namespace, "web")
 	pods := c.podNames(t, namespace)
 	eventually(t, "all endpoints", func() error { return c.answeredBy(t, "node-1", "http://"+made.Spec.ClusterIP, pods) })
 	return made, pods
+}
+
+// service returns a Service that is there.
+func (c *testCluster) service(t *testing.T, namespace, name string) *corev1.Service {
+	t.Helper()
+	found, err := c.client(t).CoreV1().Services(namespace).Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
 
 func (c *testCluster) podNames(t *testing.T, namespace string) []string {
@@ -113,10 +119,7 @@ func TestServiceAnswersOnAllItsAddresses(t *testing.T) {
 func TestServiceWithoutEndpointsRefuses(t *testing.T) {
 	ns := shared.namespace(t)
 	shared.apply(t, ns, service)
-	made, err := shared.client(t).CoreV1().Services(ns).Get(t.Context(), "web", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	made := shared.service(t, ns, "web")
 	const refused = 7 // curl's exit status where it cannot connect; a timeout is 28
 	eventually(t, "refusal", func() error {
 		if r := shared.run(t.Context(), "", "exec", "node-1", "--", "curl", "-sS", "--max-time", "5", "http://"+made.Spec.ClusterIP); r.code != refused {
@@ -169,10 +172,7 @@ spec:
 `
 	shared.apply(t, ns, fmt.Sprintf(contested, "first"))
 	// Which of two is older is told by seconds.
-	first, err := shared.client(t).CoreV1().Services(ns).Get(t.Context(), "first", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	first := shared.service(t, ns, "first")
 	shared.apply(t, ns, fmt.Sprintf(contested, "second"))
 	eventually(t, "an Event on the Service that lost", func() error {
 		list, err := shared.client(t).CoreV1().Events(ns).List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=second"})
@@ -186,15 +186,4 @@ spec:
 		}
 		return fmt.Errorf("%d Events, none of them that", len(list.Items))
 	})
-}
-
-// slicesOf returns the EndpointSlices of a Service.
-func (c *testCluster) slicesOf(t *testing.T, namespace, name string) []discoveryv1.EndpointSlice {
-	t.Helper()
-	list, err := c.client(t).DiscoveryV1().EndpointSlices(namespace).List(t.Context(),
-		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return list.Items
 }
