@@ -76,8 +76,7 @@ func open(name, path string) (*Namespace, error) {
 	return &Namespace{name: name, handle: handle, nl: nl}, nil
 }
 
-// mountNew makes a network namespace and mounts it on path. The thread that makes it cannot be used for anything else
-// and ends with its goroutine, which stays locked to it.
+// mountNew makes a network namespace and mounts it on path.
 func mountNew(path string) error {
 	if err := os.MkdirAll(Directory, 0o755); err != nil {
 		return err
@@ -89,16 +88,15 @@ func mountNew(path string) error {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
+	err = onThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("unshare: %w", err)
-			return
+			return fmt.Errorf("unshare: %w", err)
 		}
-		done <- unix.Mount(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()), path, "", unix.MS_BIND, "")
-	}()
-	if err := <-done; err != nil {
+		return nil
+	}, func() error {
+		return unix.Mount(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()), path, "", unix.MS_BIND, "")
+	})
+	if err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
 	return nil
@@ -143,10 +141,21 @@ func (n *Namespace) Netlink() *netlink.Handle { return n.nl }
 // that it starts, belong to the namespace for good; goroutines that f starts run outside of it. (So net.Dial of an IP
 // address works in f, of a host name it may not.)
 func (n *Namespace) Do(f func() error) error {
+	return onThread(func() error {
+		if err := netns.Set(n.handle); err != nil {
+			return fmt.Errorf("enter network namespace %s: %w", n.name, err)
+		}
+		return nil
+	}, f)
+}
+
+// onThread runs enter, which moves the calling thread to another network namespace, then f, and returns once the thread
+// is back where it was.
+func onThread(enter, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		err, restored := n.onThread(f)
+		err, restored := awayFromHome(enter, f)
 		// A thread that could not return to its namespace stays locked, and ends with this goroutine.
 		if restored {
 			runtime.UnlockOSThread()
@@ -156,15 +165,15 @@ func (n *Namespace) Do(f func() error) error {
 	return <-done
 }
 
-// onThread runs f with the calling thread in the namespace, and says whether the thread is back where it was.
-func (n *Namespace) onThread(f func() error) (err error, restored bool) {
+// awayFromHome runs enter and f on the calling thread, and says whether the thread is back in its namespace.
+func awayFromHome(enter, f func() error) (err error, restored bool) {
 	before, err := netns.Get()
 	if err != nil {
 		return fmt.Errorf("remember the thread's network namespace: %w", err), true
 	}
 	defer before.Close()
-	if err := netns.Set(n.handle); err != nil {
-		return fmt.Errorf("enter network namespace %s: %w", n.name, err), true
+	if err := enter(); err != nil {
+		return err, true
 	}
 	defer func() { restored = netns.Set(before) == nil }()
 	return f(), false
