@@ -118,6 +118,7 @@ func TestRule14_NodePortAddresses(t *testing.T) {
 		{[]string{"198.51.100.0/24"}, "{false [198.51.100.1 2001:db8::11 fe80::1]}"},
 		{[]string{"localhost"}, "{false [127.0.0.1 ::1]}"},
 		{[]string{"all", "localhost"}, "{true [127.0.0.1 ::1]}"},
+		{[]string{"all", "127.0.0.0/8"}, "{true [127.0.0.1]}"},
 		{[]string{"127.0.0.0/8", "2001:db8::/64"}, "{false [127.0.0.1 2001:db8::11]}"},
 		{[]string{"203.0.113.0/24", "fd00::/8"}, "{false []}"},
 	} {

@@ -36,8 +36,9 @@ func nodePortAddresses(n NodeView) NodePortAddresses {
 	v4, v6 := n.nodePortRule(model.IPv4), n.nodePortRule(model.IPv6)
 	var out NodePortAddresses
 	out.AnyLocal = v4.all && v6.all
-	if !out.AnyLocal {
-		out.Addrs = append(v4.addresses(n.Addrs), v6.addresses(n.Addrs)...)
+	out.Addrs = append(v4.addresses(n.Addrs), v6.addresses(n.Addrs)...)
+	if out.AnyLocal {
+		out.Addrs = slices.DeleteFunc(out.Addrs, func(a netip.Addr) bool { return !a.IsLoopback() })
 	}
 	if n.Config.NodePorts.Localhost {
 		out.Addrs = append(out.Addrs, netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback())
