@@ -29,8 +29,10 @@ func FromKubeProxy(kp *KubeProxy, hostname string) (Node, []string, error) {
 			InterfaceNamePrefix: kp.DetectLocal.InterfaceNamePrefix,
 		},
 		NodePortAddresses: kp.NodePortAddresses,
-		Masquerade:        Masquerade{All: kp.NFTables.MasqueradeAll, Bit: value(kp.NFTables.MasqueradeBit)},
-		Sync:              Sync{MinPeriod: kp.NFTables.MinSyncPeriod.Duration, Period: kp.NFTables.SyncPeriod.Duration},
+		IPVS: IPVS{
+			Scheduler: kp.IPVS.Scheduler, ExcludeCIDRs: kp.IPVS.ExcludeCIDRs, StrictARP: kp.IPVS.StrictARP,
+			TCPTimeout: kp.IPVS.TCPTimeout.Duration, TCPFinTimeout: kp.IPVS.TCPFinTimeout.Duration, UDPTimeout: kp.IPVS.UDPTimeout.Duration,
+		},
 		Conntrack: Conntrack{
 			MaxPerCore: value(kp.Conntrack.MaxPerCore), Min: value(kp.Conntrack.Min),
 			TCPEstablishedTimeout: duration(kp.Conntrack.TCPEstablishedTimeout),
@@ -58,7 +60,7 @@ func FromKubeProxy(kp *KubeProxy, hostname string) (Node, []string, error) {
 	}
 	allowed, set := kp.FeatureGates[externalIPsGate]
 	n.IgnoreExternalIPs = set && !allowed
-	notes := append(n.takeOver(kp), notHonoured(kp)...)
+	notes := append(n.setMode(kp), notHonoured(kp, n.Mode)...)
 	var badAddress error
 	if addr, err := netip.ParseAddr(kp.BindAddress); err != nil {
 		badAddress = fmt.Errorf("bindAddress: %q: want an IP address", kp.BindAddress)
@@ -71,73 +73,114 @@ func FromKubeProxy(kp *KubeProxy, hostname string) (Node, []string, error) {
 	return n, notes, nil
 }
 
-// takeOver puts nftables in the place of kube-proxy's default mode, so that a file written for that can be used as it
-// is, with the meaning it has there.
-func (n *Node) takeOver(kp *KubeProxy) []string {
-	if n.Mode != "" && n.Mode != "iptables" {
-		return nil
+// setMode takes what depends on the mode, from the mode's blocks of the file.
+func (n *Node) setMode(kp *KubeProxy) (notes []string) {
+	if n.Mode == "" {
+		n.Mode = ModeIPTables
+		notes = append(notes, fmt.Sprintf(`mode: "": taken as %q, as kube-proxy does; %q is the better choice where the kernel has it`, ModeIPTables, ModeNFTables))
 	}
-	n.Mode = ModeNFTables
-	n.Masquerade = Masquerade{All: kp.IPTables.MasqueradeAll || kp.NFTables.MasqueradeAll, Bit: value(kp.IPTables.MasqueradeBit)}
-	ports := ""
+	switch masqueradeBlock(n.Mode) {
+	case ModeIPTables:
+		n.Masquerade = Masquerade{All: kp.IPTables.MasqueradeAll, Bit: value(kp.IPTables.MasqueradeBit)}
+	default:
+		n.Masquerade = Masquerade{All: kp.NFTables.MasqueradeAll, Bit: value(kp.NFTables.MasqueradeBit)}
+	}
+	switch periodBlock(n.Mode) {
+	case ModeIPTables:
+		n.Sync = Sync{MinPeriod: kp.IPTables.MinSyncPeriod.Duration, Period: kp.IPTables.SyncPeriod.Duration}
+	case ModeIPVS:
+		n.Sync = Sync{MinPeriod: kp.IPVS.MinSyncPeriod.Duration, Period: kp.IPVS.SyncPeriod.Duration}
+	default:
+		n.Sync = Sync{MinPeriod: kp.NFTables.MinSyncPeriod.Duration, Period: kp.NFTables.SyncPeriod.Duration}
+	}
 	if len(n.NodePortAddresses) == 0 {
-		n.NodePortAddresses = []string{"all"}
-		ports = `; node ports stay open on all addresses, as in iptables mode (nftables mode's own default is nodePortAddresses: ["primary"])`
+		n.NodePortAddresses = defaultNodePortAddresses(n.Mode, kp)
 	}
-	return []string{fmt.Sprintf("mode: %q: taken as %q, which replaces kube-proxy's iptables mode%s", kp.Mode, ModeNFTables, ports)}
+	return notes
 }
 
-// notHonoured returns a note for each field that is set to something that has no effect here.
-func notHonoured(kp *KubeProxy) []string {
-	untouched := DefaultKubeProxy()
-	var notes []string
-	note := func(path string, got any, harmless ...any) {
-		v := reflect.ValueOf(got)
-		if v.IsZero() || (v.Kind() == reflect.Slice || v.Kind() == reflect.Map) && v.Len() == 0 {
-			return
-		}
-		if slices.ContainsFunc(harmless, func(h any) bool { return reflect.DeepEqual(got, h) }) {
-			return
-		}
-		notes = append(notes, path+" is not honoured")
+// defaultNodePortAddresses returns where a mode answers on node ports unless it is told: kube-proxy's nftables mode on the
+// primary addresses, its older modes on all, and the iptables mode by default on 127.0.0.1 too.
+func defaultNodePortAddresses(mode string, kp *KubeProxy) []string {
+	switch {
+	case mode == ModeNFTables || mode == ModeAuto:
+		return []string{"primary"}
+	case mode == ModeIPTables && (kp.IPTables.LocalhostNodePorts == nil || *kp.IPTables.LocalhostNodePorts):
+		return []string{"all", "127.0.0.0/8"}
 	}
+	return []string{"all"}
+}
+
+// notHonoured returns a note for each field that is set to something that has no effect in this mode.
+func notHonoured(kp *KubeProxy, mode string) []string {
+	var notes notes
 	for gate := range kp.FeatureGates {
 		if gate != externalIPsGate {
 			notes = append(notes, "featureGates."+gate+" is not honoured")
 		}
 	}
-	note("clientConnection.acceptContentTypes", kp.ClientConnection.AcceptContentTypes)
-	note("clientConnection.contentType", kp.ClientConnection.ContentType, "application/vnd.kubernetes.protobuf")
-	note("clientConnection.qps", kp.ClientConnection.QPS, float32(5))
-	note("clientConnection.burst", kp.ClientConnection.Burst, int32(10))
-	note("configSyncPeriod", kp.ConfigSyncPeriod.Duration, 15*time.Minute)
-	note("showHiddenMetricsForVersion", kp.ShowHiddenMetricsForVersion)
-	note("portRange", kp.PortRange)
-	note("windowsRunAsService", kp.WindowsRunAsService)
-	note("winkernel", kp.Winkernel)
-	note("ipvs", withoutPeriods(kp))
-	note("iptables.syncPeriod", kp.IPTables.SyncPeriod.Duration, 30*time.Second)
-	note("iptables.minSyncPeriod", kp.IPTables.MinSyncPeriod.Duration, time.Second)
-	if kp.IPTables.LocalhostNodePorts != nil && *kp.IPTables.LocalhostNodePorts {
-		notes = append(notes, "iptables.localhostNodePorts is not honoured: node ports do not answer on 127.0.0.1")
-	}
-	if kp.Mode == ModeNFTables {
-		note("iptables.masqueradeAll", kp.IPTables.MasqueradeAll)
-		note("iptables.masqueradeBit", value(kp.IPTables.MasqueradeBit), value(untouched.IPTables.MasqueradeBit))
-	}
+	notes.unlessZero("clientConnection.acceptContentTypes", kp.ClientConnection.AcceptContentTypes)
+	notes.unlessZero("clientConnection.contentType", kp.ClientConnection.ContentType, "application/vnd.kubernetes.protobuf")
+	notes.unlessZero("clientConnection.qps", kp.ClientConnection.QPS, float32(5))
+	notes.unlessZero("clientConnection.burst", kp.ClientConnection.Burst, int32(10))
+	notes.unlessZero("configSyncPeriod", kp.ConfigSyncPeriod.Duration, 15*time.Minute)
+	notes.unlessZero("showHiddenMetricsForVersion", kp.ShowHiddenMetricsForVersion)
+	notes.unlessZero("portRange", kp.PortRange)
+	notes.unlessZero("windowsRunAsService", kp.WindowsRunAsService)
+	notes.unlessZero("winkernel", kp.Winkernel)
+	notes.otherModes(kp, mode)
 	slices.Sort(notes)
 	return notes
 }
 
-// withoutPeriods returns the IPVS block as far as it says something: files written by kubeadm hold zeros and kube-proxy's
-// default periods.
-func withoutPeriods(kp *KubeProxy) any {
-	block := kp.IPVS
-	block.SyncPeriod, block.MinSyncPeriod = metav1.Duration{}, metav1.Duration{}
-	if len(block.ExcludeCIDRs) == 0 {
-		block.ExcludeCIDRs = nil
+// notes are sentences on fields without effect.
+type notes []string
+
+// unlessZero adds a note on a field, unless it is not set, or set to a value that asks for what is done anyway.
+func (n *notes) unlessZero(path string, got any, harmless ...any) {
+	v := reflect.ValueOf(got)
+	if v.IsZero() || (v.Kind() == reflect.Slice || v.Kind() == reflect.Map) && v.Len() == 0 {
+		return
 	}
-	return block
+	if slices.ContainsFunc(harmless, func(h any) bool { return reflect.DeepEqual(got, h) }) {
+		return
+	}
+	*n = append(*n, path+" is not honoured")
+}
+
+// otherModes adds notes on the fields of blocks that the mode does not use. Files hold kube-proxy's default periods and
+// kubeadm's zeros in all of them.
+func (n *notes) otherModes(kp *KubeProxy, mode string) {
+	period, least, bit := 30*time.Second, time.Second, value(DefaultKubeProxy().IPTables.MasqueradeBit)
+	// Where a flag or a file sets a field of the mode's own block to the same, the mode honours it.
+	if masqueradeBlock(mode) != ModeIPTables {
+		n.unlessZero("iptables.masqueradeAll", kp.IPTables.MasqueradeAll, kp.NFTables.MasqueradeAll)
+		n.unlessZero("iptables.masqueradeBit", value(kp.IPTables.MasqueradeBit), bit, value(kp.NFTables.MasqueradeBit))
+	} else {
+		n.unlessZero("nftables.masqueradeAll", kp.NFTables.MasqueradeAll, kp.IPTables.MasqueradeAll)
+		n.unlessZero("nftables.masqueradeBit", value(kp.NFTables.MasqueradeBit), bit, value(kp.IPTables.MasqueradeBit))
+	}
+	own := map[string][2]metav1.Duration{
+		ModeIPTables: {kp.IPTables.SyncPeriod, kp.IPTables.MinSyncPeriod},
+		ModeIPVS:     {kp.IPVS.SyncPeriod, kp.IPVS.MinSyncPeriod},
+		ModeNFTables: {kp.NFTables.SyncPeriod, kp.NFTables.MinSyncPeriod},
+	}
+	used := own[periodBlock(mode)]
+	for block, periods := range own {
+		n.unlessZero(block+".syncPeriod", periods[0].Duration, period, used[0].Duration)
+		n.unlessZero(block+".minSyncPeriod", periods[1].Duration, least, used[1].Duration)
+	}
+	if mode != ModeIPTables && kp.IPTables.LocalhostNodePorts != nil && *kp.IPTables.LocalhostNodePorts {
+		*n = append(*n, `iptables.localhostNodePorts is not honoured outside of the iptables mode; nodePortAddresses: ["localhost"] asks for it in all`)
+	}
+	if mode != ModeIPVS {
+		n.unlessZero("ipvs.scheduler", kp.IPVS.Scheduler)
+		n.unlessZero("ipvs.excludeCIDRs", kp.IPVS.ExcludeCIDRs)
+		n.unlessZero("ipvs.strictARP", kp.IPVS.StrictARP)
+		n.unlessZero("ipvs.tcpTimeout", kp.IPVS.TCPTimeout.Duration)
+		n.unlessZero("ipvs.tcpFinTimeout", kp.IPVS.TCPFinTimeout.Duration)
+		n.unlessZero("ipvs.udpTimeout", kp.IPVS.UDPTimeout.Duration)
+	}
 }
 
 func value(p *int32) int {

@@ -80,9 +80,6 @@ func setKubeProxyDefaults(kp *KubeProxy) {
 	orPointer(&kp.Conntrack.TCPEstablishedTimeout, metav1.Duration{Duration: 24 * time.Hour})
 	// CLOSE_WAIT must outlast the peers' own timeouts, or a reused port is refused (kubernetes/kubernetes#32551).
 	orPointer(&kp.Conntrack.TCPCloseWaitTimeout, metav1.Duration{Duration: time.Hour})
-	if len(kp.NodePortAddresses) == 0 && kp.Mode == ModeNFTables {
-		kp.NodePortAddresses = []string{"primary"}
-	}
 }
 
 func orDefault[T comparable](field *T, value T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,25 +13,24 @@ import (
 	"github.com/switchyard-net/switchyard/internal/plan"
 )
 
-// ModeNFTables is the proxy mode that programs nftables; the only one so far.
-const ModeNFTables = "nftables"
-
 // Node is the configuration of `switchyard node`. The field names of errors are those of KubeProxyConfiguration, which
 // users write.
 type Node struct {
 	// Name is the name of the Node object of this host.
 	Name string
-	// Mode is the proxy mode.
+	// Mode is the proxy mode, one of Modes or ModeAuto.
 	Mode string
 	// NodeIP overrides the Node object's address of its family; the zero Addr: it does not.
 	NodeIP netip.Addr
-	// NodePortAddresses are networks or the keywords "primary", "localhost" and "all"; empty: "primary".
+	// NodePortAddresses are networks or the keywords "primary", "localhost" and "all"; empty: "all".
 	NodePortAddresses []string
 	LocalPods         LocalPods
 	Masquerade        Masquerade
 	Sync              Sync
-	Conntrack         Conntrack
-	Endpoints         NodeEndpoints
+	// IPVS are settings of the ipvs mode alone.
+	IPVS      IPVS
+	Conntrack Conntrack
+	Endpoints NodeEndpoints
 	// OOMScoreAdj is written to /proc/self/oom_score_adj, -1000..1000; nil: leave it.
 	OOMScoreAdj *int
 	// IgnoreExternalIPs takes spec.externalIPs out of service (feature gate AllowServiceExternalIPs off, KEP-5707).
@@ -89,11 +89,22 @@ type NodeEndpoints struct {
 
 // DefaultNode returns the configuration of a node that was told nothing but its name.
 func DefaultNode(name string) Node {
-	node, _, err := FromKubeProxy(DefaultKubeProxy(), name)
+	node, err := DefaultNodeIn(ModeNFTables, name)
 	if err != nil {
 		panic("bug: the default configuration is refused: " + err.Error())
 	}
 	return node
+}
+
+// DefaultNodeIn returns the configuration of a node that was told nothing but its name and mode; empty: the default one.
+// The error says which modes there are.
+func DefaultNodeIn(mode, name string) (Node, error) {
+	kp := DefaultKubeProxy()
+	if mode != "" {
+		kp.Mode = ProxyMode(mode)
+	}
+	node, _, err := FromKubeProxy(kp, name)
+	return node, err
 }
 
 // Validate returns an error for each field that cannot be honoured, joined; nil: all can.
@@ -105,11 +116,11 @@ func (n Node) Validate() error {
 	if n.Name == "" || n.Name != strings.TrimSpace(n.Name) {
 		refuse("hostnameOverride", strconv.Quote(n.Name), "want the name of a Node object")
 	}
-	if n.Mode != ModeNFTables {
-		refuse("mode", strconv.Quote(n.Mode), `this mode is not built in yet; use "nftables"`)
+	if n.Mode != ModeAuto && !slices.Contains(Modes(), n.Mode) {
+		refuse("mode", strconv.Quote(n.Mode), "want "+strings.Join(Modes(), ", ")+" or "+ModeAuto)
 	}
 	if n.Masquerade.Bit < 0 || n.Masquerade.Bit > 31 {
-		refuse("nftables.masqueradeBit", n.Masquerade.Bit, "want 0 to 31")
+		refuse(masqueradeBlock(n.Mode)+".masqueradeBit", n.Masquerade.Bit, "want 0 to 31")
 	}
 	if n.OOMScoreAdj != nil && (*n.OOMScoreAdj < -1000 || *n.OOMScoreAdj > 1000) {
 		refuse("oomScoreAdj", *n.OOMScoreAdj, "want -1000 to 1000")
@@ -125,7 +136,7 @@ func (n Node) Validate() error {
 			refuse(path, strconv.Quote(address), `want an IP address and a port, such as "0.0.0.0:10256" or "[::]:10256"`)
 		}
 	}
-	errs = append(errs, n.LocalPods.validate(), n.Sync.validate(), n.Conntrack.validate())
+	errs = append(errs, n.LocalPods.validate(), n.Sync.validate(periodBlock(n.Mode)), n.IPVS.validate(), n.Conntrack.validate())
 	return errors.Join(errs...)
 }
 
@@ -158,14 +169,15 @@ func (l LocalPods) validate() error {
 	return errors.Join(errs...)
 }
 
-func (s Sync) validate() error {
+// validate checks the periods, which are those of a block of the file.
+func (s Sync) validate(block string) error {
 	switch {
 	case s.MinPeriod < 0:
-		return fmt.Errorf("nftables.minSyncPeriod: %s: want 0 or more", s.MinPeriod)
+		return fmt.Errorf("%s.minSyncPeriod: %s: want 0 or more", block, s.MinPeriod)
 	case s.Period < 0:
-		return fmt.Errorf("nftables.syncPeriod: %s: want 0 or more", s.Period)
+		return fmt.Errorf("%s.syncPeriod: %s: want 0 or more", block, s.Period)
 	case s.Period > 0 && s.MinPeriod > s.Period:
-		return fmt.Errorf("nftables.minSyncPeriod: %s: want no more than nftables.syncPeriod, %s", s.MinPeriod, s.Period)
+		return fmt.Errorf("%s.minSyncPeriod: %s: want no more than %[1]s.syncPeriod, %[3]s", block, s.MinPeriod, s.Period)
 	}
 	return nil
 }
