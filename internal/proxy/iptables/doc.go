@@ -1,0 +1,2 @@
+// Package iptables is the proxy backend that makes the rules of iptables equal to the plan.
+package iptables
