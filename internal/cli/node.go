@@ -137,11 +137,14 @@ func (o *nodeOptions) configuration(given *pflag.FlagSet) (*config.KubeProxy, er
 	over := pflag.NewFlagSet("", pflag.ContinueOnError)
 	addKubeProxyFlags(over, kp)
 	var errs []error
-	given.Visit(func(f *pflag.Flag) {
-		if over.Lookup(f.Name) != nil {
-			errs = append(errs, over.Set(f.Name, f.Value.String()))
-		}
-	})
+	// Flags for one mode last: each holds what it and those for all modes made of it on the command line.
+	for _, ofAllModes := range []bool{true, false} {
+		given.Visit(func(f *pflag.Flag) {
+			if _, all := f.Value.(allFlag); all == ofAllModes && over.Lookup(f.Name) != nil {
+				errs = append(errs, over.Set(f.Name, f.Value.String()))
+			}
+		})
+	}
 	return kp, errors.Join(errs...)
 }
 

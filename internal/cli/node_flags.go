@@ -24,22 +24,44 @@ func addKubeProxyFlags(flags *pflag.FlagSet, kp *config.KubeProxy) {
 	flags.StringVar(&kp.MetricsBindAddress, "metrics-bind-address", kp.MetricsBindAddress, "serve /metrics and /proxyMode on this address")
 	flags.BoolVar(&kp.BindAddressHardFail, "bind-address-hard-fail", kp.BindAddressHardFail, "exit if one of these addresses is taken, instead of trying again")
 	flags.BoolVar(&kp.EnableProfiling, "profiling", kp.EnableProfiling, "serve /debug/pprof on --metrics-bind-address")
-	flags.Var(modeFlag[config.ProxyMode]{&kp.Mode}, "proxy-mode", "how to serve Services; only nftables is built in")
+	flags.Var(modeFlag[config.ProxyMode]{&kp.Mode}, "proxy-mode", "how to serve Services: "+strings.Join(config.Modes(), ", ")+
+		", or "+config.ModeAuto+" for the first of these that the kernel can do")
 	flags.Var((*listFlag)(&kp.NodePortAddresses), "nodeport-addresses",
-		"answer on node ports only at addresses in these networks; keywords: primary (the Node's own), localhost, all")
+		"answer on node ports only at addresses in these networks; keywords: primary (the Node's own), localhost, all (empty: primary in nftables mode, all in others)")
 	flags.StringVar(&kp.ClusterCIDR, "cluster-cidr", kp.ClusterCIDR, "networks of all pods, one of each family")
 	flags.Var(modeFlag[config.LocalMode]{&kp.DetectLocalMode}, "detect-local-mode",
 		"how pods of this node are told from others: ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix")
 	flags.StringVar(&kp.DetectLocal.BridgeInterface, "pod-bridge-interface", kp.DetectLocal.BridgeInterface, "bridge that pods are behind, for BridgeInterface")
 	flags.StringVar(&kp.DetectLocal.InterfaceNamePrefix, "pod-interface-name-prefix", kp.DetectLocal.InterfaceNamePrefix, "how names of pods' interfaces begin, for InterfaceNamePrefix")
-	flags.BoolVar(&kp.NFTables.MasqueradeAll, "masquerade-all", kp.NFTables.MasqueradeAll, "give all traffic to cluster IPs this node's source address")
-	flags.Var(int32Flag{&kp.NFTables.MasqueradeBit}, "masquerade-bit", "bit of the packet mark that asks for masquerading, 0 to 31")
-	flags.DurationVar(&kp.NFTables.SyncPeriod.Duration, "sync-period", kp.NFTables.SyncPeriod.Duration,
-		"compare all rules with the kernel this often (0: 30s, or 1h if it can be told cheaply that nobody changed them)")
-	flags.DurationVar(&kp.NFTables.MinSyncPeriod.Duration, "min-sync-period", kp.NFTables.MinSyncPeriod.Duration,
-		"least time between two writes to the kernel; a change after a quiet period never waits (0: 10ms)")
 	flags.Var(int32Flag{&kp.OOMScoreAdj}, "oom-score-adj", "oom_score_adj of the process, -1000 to 1000")
+	addModeFlags(flags, kp)
 	addConntrackFlags(flags, kp)
+}
+
+// addModeFlags defines the flags for the blocks of single modes: those without a mode's name set the block of every mode.
+func addModeFlags(flags *pflag.FlagSet, kp *config.KubeProxy) {
+	flags.VarPF(allFlag{boolFlag{&kp.NFTables.MasqueradeAll}, boolFlag{&kp.IPTables.MasqueradeAll}}, "masquerade-all", "",
+		"give all traffic to cluster IPs this node's source address").NoOptDefVal = "true"
+	flags.Var(allFlag{int32Flag{&kp.NFTables.MasqueradeBit}, int32Flag{&kp.IPTables.MasqueradeBit}},
+		"masquerade-bit", "bit of the packet mark that asks for masquerading, 0 to 31")
+	flags.Var(int32Flag{&kp.IPTables.MasqueradeBit}, "iptables-masquerade-bit", "the same, for iptables and ipvs modes alone")
+	ipt, ipvs, nft := &kp.IPTables, &kp.IPVS, &kp.NFTables
+	flags.Var(allFlag{periodFlag{&nft.SyncPeriod}, periodFlag{&ipt.SyncPeriod}, periodFlag{&ipvs.SyncPeriod}}, "sync-period",
+		"compare all rules with the kernel this often (0: 30s, or 1h if it can be told cheaply that nobody changed them)")
+	flags.Var(allFlag{periodFlag{&nft.MinSyncPeriod}, periodFlag{&ipt.MinSyncPeriod}, periodFlag{&ipvs.MinSyncPeriod}}, "min-sync-period",
+		"least time between two writes to the kernel; a change after a quiet period never waits (0: 10ms)")
+	flags.DurationVar(&ipt.SyncPeriod.Duration, "iptables-sync-period", ipt.SyncPeriod.Duration, "--sync-period for iptables mode alone")
+	flags.DurationVar(&ipt.MinSyncPeriod.Duration, "iptables-min-sync-period", ipt.MinSyncPeriod.Duration, "--min-sync-period for iptables mode alone")
+	flags.DurationVar(&ipvs.SyncPeriod.Duration, "ipvs-sync-period", ipvs.SyncPeriod.Duration, "--sync-period for ipvs mode alone")
+	flags.DurationVar(&ipvs.MinSyncPeriod.Duration, "ipvs-min-sync-period", ipvs.MinSyncPeriod.Duration, "--min-sync-period for ipvs mode alone")
+	flags.VarPF(optionalBoolFlag{&kp.IPTables.LocalhostNodePorts}, "iptables-localhost-nodeports", "",
+		"in iptables mode, answer on node ports at 127.0.0.1 too, unless --nodeport-addresses leaves it out").NoOptDefVal = "true"
+	flags.StringVar(&ipvs.Scheduler, "ipvs-scheduler", ipvs.Scheduler, "how ipvs mode chooses an endpoint: rr, wrr, lc, wlc, lblc, lblcr, sh, mh, dh, sed or nq (empty: rr)")
+	flags.Var((*listFlag)(&ipvs.ExcludeCIDRs), "ipvs-exclude-cidrs", "networks whose virtual servers ipvs mode leaves alone")
+	flags.BoolVar(&ipvs.StrictARP, "ipvs-strict-arp", ipvs.StrictARP, "in ipvs mode, set arp_ignore to 1 and arp_announce to 2")
+	flags.DurationVar(&ipvs.TCPTimeout.Duration, "ipvs-tcp-timeout", ipvs.TCPTimeout.Duration, "idle timeout of TCP connections in ipvs mode (0: leave it)")
+	flags.DurationVar(&ipvs.TCPFinTimeout.Duration, "ipvs-tcpfin-timeout", ipvs.TCPFinTimeout.Duration, "timeout of TCP connections after a FIN in ipvs mode (0: leave it)")
+	flags.DurationVar(&ipvs.UDPTimeout.Duration, "ipvs-udp-timeout", ipvs.UDPTimeout.Duration, "timeout of UDP flows in ipvs mode (0: leave it)")
 }
 
 func addConntrackFlags(flags *pflag.FlagSet, kp *config.KubeProxy) {
@@ -94,6 +116,64 @@ func (f *listFlag) Set(s string) error {
 		*f = strings.Split(s, ",")
 	}
 	return nil
+}
+
+// allFlag sets several fields to one value.
+type allFlag []pflag.Value
+
+func (f allFlag) Type() string { return f[0].Type() }
+func (f allFlag) String() string {
+	if len(f) == 0 {
+		return ""
+	}
+	return f[0].String()
+}
+
+func (f allFlag) Set(s string) error {
+	for _, field := range f {
+		if err := field.Set(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type boolFlag struct{ field *bool }
+
+func (f boolFlag) Type() string   { return "bool" }
+func (f boolFlag) String() string { return strconv.FormatBool(f.field != nil && *f.field) }
+func (f boolFlag) Set(s string) (err error) {
+	*f.field, err = strconv.ParseBool(s)
+	return err
+}
+
+// optionalBoolFlag is true unless it is set to false.
+type optionalBoolFlag struct{ field **bool }
+
+func (f optionalBoolFlag) Type() string { return "bool" }
+func (f optionalBoolFlag) String() string {
+	return strconv.FormatBool(f.field == nil || *f.field == nil || **f.field)
+}
+
+func (f optionalBoolFlag) Set(s string) error {
+	value, err := strconv.ParseBool(s)
+	*f.field = &value
+	return err
+}
+
+type periodFlag struct{ field *metav1.Duration }
+
+func (f periodFlag) Type() string { return "duration" }
+func (f periodFlag) String() string {
+	if f.field == nil {
+		return "0s"
+	}
+	return f.field.Duration.String()
+}
+
+func (f periodFlag) Set(s string) (err error) {
+	f.field.Duration, err = time.ParseDuration(s)
+	return err
 }
 
 type int32Flag struct{ field **int32 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -43,7 +44,9 @@ func TestRefusedCommandLinesNameWhatIsWrong(t *testing.T) {
 		{[]string{"version", "x"}, `unknown command "x"`},
 		{[]string{"node", "--flag"}, "unknown flag: --flag"},
 		{[]string{"node", "--log-format", "xml"}, `--log-format "xml": want text or json`},
-		{[]string{"node", "--proxy-mode", "ipvs"}, `mode: "ipvs": this mode is not built in yet; use "nftables"`},
+		{[]string{"node", "--proxy-mode", "foo"}, `mode: "foo": want nftables, iptables, ipvs, userspace or auto`},
+		{[]string{"node", "--proxy-mode", "ipvs", "--ipvs-scheduler", "best"}, `ipvs.scheduler: "best": want one of rr, `},
+		{[]string{"node", "--masquerade-all=maybe"}, `invalid argument "maybe" for "--masquerade-all" flag`},
 		{[]string{"node", "--config", "/nowhere"}, "--config: open /nowhere: no such file or directory"},
 		{[]string{"node", "--config", writeConfig(t, "x: 1")}, `unknown field "x"`},
 		{[]string{"node", "--kubeconfig", "/nowhere"}, "--kubeconfig /nowhere"},
@@ -93,6 +96,8 @@ nftables: {masqueradeAll: false}
 	if err := flags.Parse([]string{
 		"--config", path, "--hostname-override", "from-flag", "--nodeport-addresses", "primary,192.0.2.0/24",
 		"--conntrack-max-per-core=2", "--conntrack-tcp-timeout-close-wait=2s", "--masquerade-all", "--detect-local-mode=NodeCIDR",
+		"--masquerade-bit=4", "--iptables-masquerade-bit=3", "--min-sync-period=5s", "--ipvs-min-sync-period=6s", "--iptables-localhost-nodeports",
+		"--ipvs-exclude-cidrs=192.0.2.0/24", "--ipvs-strict-arp", "--ipvs-udp-timeout=7s",
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -104,9 +109,14 @@ nftables: {masqueradeAll: false}
 	got := []any{
 		kp.HostnameOverride, kp.NodePortAddresses, *kp.Conntrack.MaxPerCore, kp.Conntrack.TCPCloseWaitTimeout.Duration.String(),
 		kp.NFTables.MasqueradeAll, string(kp.DetectLocalMode), kp.ClusterCIDR, *kp.OOMScoreAdj, string(kp.Mode),
+		kp.IPTables.MasqueradeAll, *kp.IPTables.MasqueradeBit, *kp.NFTables.MasqueradeBit, *kp.IPTables.LocalhostNodePorts,
+		kp.IPTables.MinSyncPeriod.Duration, kp.IPVS.MinSyncPeriod.Duration, kp.NFTables.MinSyncPeriod.Duration,
+		kp.IPVS.ExcludeCIDRs, kp.IPVS.StrictARP, kp.IPVS.UDPTimeout.Duration,
 	}
 	want := []any{
 		"from-flag", []string{"primary", "192.0.2.0/24"}, int32(2), "2s", true, "NodeCIDR", "10.1.0.0/16", int32(1), "nftables",
+		true, int32(3), int32(4), true, 5 * time.Second, 6 * time.Second, 5 * time.Second,
+		[]string{"192.0.2.0/24"}, true, 7 * time.Second,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("fields (-want +got):\n%s", diff)
