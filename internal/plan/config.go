@@ -80,6 +80,8 @@ type NodeView struct {
 	Node *model.Node
 	// Addrs are the node's own addresses on all interfaces, loopback included or not.
 	Addrs []netip.Addr
+	// Silent are the endpoints that do not answer this node.
+	Silent Silence
 }
 
 // zone returns the node's zone; empty: unknown.

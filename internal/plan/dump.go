@@ -91,6 +91,9 @@ func (p Pool) dump() string {
 			text += " here"
 		}
 	}
+	for _, e := range p.Quarantined {
+		text += "\n    " + e.Addr.String() + " in quarantine"
+	}
 	return text
 }
 

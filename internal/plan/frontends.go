@@ -95,13 +95,17 @@ func (b *builder) pool(port model.ServicePort, family model.Family, local bool, 
 	if len(set) == 0 {
 		return NoPool
 	}
+	stay, leave := b.node.Silent.split(set)
 	p := Pool{
 		PortName: port.Name, Protocol: port.Protocol, Family: family, Local: local,
 		Affinity:  b.view.Service.AffinityTimeout,
-		Endpoints: make([]Endpoint, len(set)),
+		Endpoints: make([]Endpoint, len(stay)),
 	}
-	for i, c := range set {
+	for i, c := range stay {
 		p.Endpoints[i] = Endpoint{Addr: c.addr, Local: c.local}
+	}
+	for _, c := range leave {
+		p.Quarantined = append(p.Quarantined, Endpoint{Addr: c.addr, Local: c.local})
 	}
 	b.out.Pools = append(b.out.Pools, p)
 	return PoolID(len(b.out.Pools) - 1)

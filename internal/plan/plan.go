@@ -162,6 +162,8 @@ type Pool struct {
 	// The memory is shared by all frontends of one Service port (family, PortName, Protocol).
 	Affinity  time.Duration
 	Endpoints []Endpoint
+	// Quarantined are those that would be members if they answered this node. Only explanations look at them.
+	Quarantined []Endpoint
 }
 
 // Endpoint is a member of a pool.

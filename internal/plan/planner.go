@@ -14,6 +14,7 @@ import (
 type Planner struct {
 	config Config
 	addrs  []netip.Addr
+	silent Silence
 	plan   *Plan    // of the last Apply; nil before the first
 	view   NodeView // of the last Apply
 	claims claims
@@ -27,6 +28,10 @@ func NewPlanner(c Config, addrs []netip.Addr) *Planner {
 // SetAddrs replaces the node's own addresses; the next Apply heeds them.
 func (p *Planner) SetAddrs(addrs []netip.Addr) { p.addrs = slices.Clone(addrs) }
 
+// SetSilent replaces the endpoints that do not answer this node; the next Apply heeds them, and plans anew only the
+// Services that have one of those that became silent or answer again. s must not change afterwards.
+func (p *Planner) SetSilent(s Silence) { p.silent = s }
+
 // Apply returns the plan for a snapshot, given in what the snapshot differs from that of the Apply before (at the first
 // call, everything does). changed names the Services whose plan differs, in order. full is true where the part of the
 // plan that is common to all Services differs too, or anything may.
@@ -36,7 +41,7 @@ func (p *Planner) Apply(snap *model.Snapshot, ch model.Changes) (plan *Plan, cha
 		before = *p.plan
 	}
 	node, _ := snap.Nodes.Get(p.config.NodeName)
-	view := NodeView{Config: &p.config, Node: node, Addrs: p.addrs}
+	view := NodeView{Config: &p.config, Node: node, Addrs: p.addrs, Silent: p.silent}
 	all := p.plan == nil || ch.All
 	full = all
 	next := before
@@ -47,9 +52,9 @@ func (p *Planner) Apply(snap *model.Snapshot, ch model.Changes) (plan *Plan, cha
 	if !sameForKernel(before.Node, next.Node) {
 		full = true
 	}
+	dirty := append(refs(ch.Services), p.silent.difference(p.view.Silent).concerned(before.Services)...)
 	p.view = view
 
-	dirty := refs(ch.Services)
 	if all {
 		dirty = everything(before.Services, snap.Services)
 	}
@@ -123,7 +128,7 @@ func equalFrontends(a, b Frontend) bool {
 
 func equalPools(a, b Pool) bool {
 	return a.PortName == b.PortName && a.Protocol == b.Protocol && a.Family == b.Family && a.Local == b.Local &&
-		a.Affinity == b.Affinity && slices.Equal(a.Endpoints, b.Endpoints)
+		a.Affinity == b.Affinity && slices.Equal(a.Endpoints, b.Endpoints) && slices.Equal(a.Quarantined, b.Quarantined)
 }
 
 // everything returns the names in either table.
