@@ -1,0 +1,134 @@
+// Package guesttest runs tests in a User Mode Linux guest, as if they ran here.
+//
+//	func TestPacketsIPVS(t *testing.T) {
+//		guesttest.Run(t, guest.Machine{}, func(t *testing.T) { proxytest.Run(t, newBackend) })
+//	}
+//
+// On the machine, Run boots a guest and runs this test binary in it with -test.run set to this one test; there, Run calls
+// the function. What the guest's run reports, subtests, output, failures and skips, becomes that of the test here. The
+// function sees the guest's kernel, the machine's files, and its own package's directory as always; what it writes is
+// gone at the end. One guest takes some seconds to boot: run several tests in one, as subtests.
+//
+// A machine that cannot boot a guest fails the test. To try by hand what a test does in the guest, see CONTRIBUTING.md.
+package guesttest
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/switchyard-net/switchyard/internal/lab/guest"
+)
+
+// Bounds on the time of a run in the guest.
+const (
+	// longest is how long a run may take if the test binary has no time limit of its own.
+	longest = 10 * time.Minute
+	// reserve is kept of the binary's own time limit, to report and clear away a guest that hangs.
+	reserve = 20 * time.Second
+)
+
+// Run runs f in a guest, as the body of the test t. It may be called in a subtest, and once per test.
+func Run(t *testing.T, m guest.Machine, f func(t *testing.T)) {
+	t.Helper()
+	if guest.Inside() {
+		f(t)
+		return
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := longest
+	if deadline, ok := t.Deadline(); ok {
+		limit = max(time.Until(deadline)-reserve, time.Second)
+	}
+	g, err := guest.Boot(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Errorf("end the guest: %v", err)
+		}
+	})
+	ctx, cancel := context.WithTimeoutCause(t.Context(), limit, fmt.Errorf("it has not ended after %s", limit.Round(time.Second)))
+	defer cancel()
+	results := newResults(t.Name())
+	command := guest.Command{Args: append([]string{program}, arguments(t.Name(), limit)...), Env: environment(), Stdout: results, Stderr: results}
+	state, err := g.Run(ctx, command)
+	results.close()
+	if err != nil {
+		t.Errorf("the test binary in the guest: %v", err)
+	}
+	replay(t, results.root)
+	switch {
+	case !results.root.ended && err == nil:
+		t.Errorf("the test binary in the guest ended with code %d before the test did", state.Code)
+	case state.Code != 0 && !t.Failed():
+		t.Errorf("the test binary in the guest ended with code %d, although the test passed", state.Code)
+	}
+}
+
+// arguments returns the flags for the guest's run: this test only, and of its subtests those that were asked for here.
+func arguments(name string, limit time.Duration) []string {
+	args := []string{
+		"-test.v=test2json", "-test.paniconexit0", "-test.count=1",
+		"-test.run=" + pattern(name, value("test.run")),
+		"-test.timeout=" + limit.String(),
+	}
+	for _, name := range []string{"test.skip", "test.short"} {
+		if v := value(name); v != "" {
+			args = append(args, "-"+name+"="+v)
+		}
+	}
+	return args
+}
+
+// value returns what a flag is set to.
+func value(name string) string {
+	f := flag.Lookup(name)
+	if f == nil {
+		return ""
+	}
+	return f.Value.String()
+}
+
+// pattern returns a pattern for -test.run that matches a test by its name, and its subtests as asked matches them. A
+// pattern with alternatives of different depth asks for all of them.
+func pattern(name, asked string) string {
+	parts := strings.Split(name, "/")
+	exact := make([]string, len(parts))
+	for i, part := range parts {
+		exact[i] = "^" + regexp.QuoteMeta(part) + "$"
+	}
+	rest := strings.Split(asked, "/")
+	if len(rest) > len(parts) && !strings.ContainsAny(asked, "|[(") {
+		exact = append(exact, rest[len(parts):]...)
+	}
+	return strings.Join(exact, "/")
+}
+
+// environment returns the variables of this process, but for what the guest has its own of.
+func environment() []string {
+	var kept []string
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		switch name {
+		case guest.Variable, "TMPDIR", "PWD", "SHLVL", "_":
+		default:
+			if validName.MatchString(name) {
+				kept = append(kept, variable)
+			}
+		}
+	}
+	return kept
+}
+
+// validName is what a variable's name must be like for a shell to set it.
+var validName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
