@@ -99,6 +99,8 @@ type Service struct {
 	TrafficDistribution string
 	// ProxyName is the label service.kubernetes.io/service-proxy-name; where it is set, another proxy is responsible.
 	ProxyName string
+	// Labels are kept where a consumer asked for them.
+	Labels Labels
 	// Problems are parts of the object that the API server accepted and that cannot be honoured.
 	Problems []Problem
 }

@@ -9,6 +9,8 @@ type Snapshot struct {
 	Slices       Table[Ref, []*EndpointSlice]
 	Nodes        Table[string, *Node]
 	ServiceCIDRs Table[string, *ServiceCIDR]
+	// Namespaces is empty where no consumer asked for them.
+	Namespaces Table[string, *Namespace]
 }
 
 // View returns all that concerns one Service; Service is nil if there is none of that name.
@@ -34,4 +36,6 @@ type Changes struct {
 	Nodes map[string]struct{}
 	// ServiceCIDRs is true if any ServiceCIDR changed.
 	ServiceCIDRs bool
+	// Namespaces is true if any Namespace changed.
+	Namespaces bool
 }

@@ -75,6 +75,8 @@ func listOf(k Kind, m metav1.ListMeta) runtime.Object {
 		return &discoveryv1.EndpointSliceList{ListMeta: m}
 	case Nodes:
 		return &corev1.NodeList{ListMeta: m}
+	case Namespaces:
+		return &corev1.NamespaceList{ListMeta: m}
 	default:
 		return &networkingv1.ServiceCIDRList{ListMeta: m}
 	}
@@ -83,7 +85,7 @@ func listOf(k Kind, m metav1.ListMeta) runtime.Object {
 func emptyOf(k Kind) runtime.Object {
 	return map[Kind]runtime.Object{
 		Services: &corev1.Service{}, EndpointSlices: &discoveryv1.EndpointSlice{},
-		Nodes: &corev1.Node{}, ServiceCIDRs: &networkingv1.ServiceCIDR{},
+		Nodes: &corev1.Node{}, ServiceCIDRs: &networkingv1.ServiceCIDR{}, Namespaces: &corev1.Namespace{},
 	}[k].DeepCopyObject()
 }
 

@@ -64,7 +64,7 @@ type apiEvent struct {
 
 func newAPIServer() *apiServer {
 	s := &apiServer{version: 100_000, tables: map[Kind]*apiTable{}}
-	for _, k := range []Kind{Services, EndpointSlices, Nodes, ServiceCIDRs} {
+	for _, k := range append(ProxyKinds(), Namespaces) {
 		s.tables[k] = &apiTable{objects: map[model.Ref]apiObject{}, changed: make(chan struct{})}
 	}
 	return s
@@ -80,6 +80,8 @@ func kindOf(o runtime.Object) Kind {
 		return Nodes
 	case *networkingv1.ServiceCIDR:
 		return ServiceCIDRs
+	case *corev1.Namespace:
+		return Namespaces
 	}
 	panic(fmt.Sprintf("no kind for %T", o))
 }

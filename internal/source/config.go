@@ -22,7 +22,11 @@ const (
 	EndpointSlices Kind = "endpointslices"
 	Nodes          Kind = "nodes"
 	ServiceCIDRs   Kind = "servicecidrs"
+	Namespaces     Kind = "namespaces"
 )
+
+// ProxyKinds are the kinds that a service proxy needs. DNS needs Namespaces besides.
+func ProxyKinds() []Kind { return []Kind{Services, EndpointSlices, Nodes, ServiceCIDRs} }
 
 // Label selectors that leave out, at the API server, what no service proxy serves (reference/service-proxy.md, rule 2).
 // A process that also answers DNS needs the headless ones.
@@ -34,9 +38,9 @@ const (
 // defaultStaleAfter leaves room for two of the bookmarks that the API server sends each minute, and a reconnection.
 const defaultStaleAfter = 3 * time.Minute
 
-// Config says what to read. The zero Config reads everything.
+// Config says what to read. The zero Config reads everything that concerns a service proxy, and also what other proxies serve.
 type Config struct {
-	// Kinds to read; nil: all. A snapshot has nothing of the others.
+	// Kinds to read; nil: ProxyKinds. A snapshot has nothing of the others.
 	Kinds []Kind
 	// NodeName restricts Nodes to that of this name; "": all.
 	NodeName string
@@ -44,6 +48,8 @@ type Config struct {
 	ServiceSelector, SliceSelector string
 	// OmitPodNames leaves Endpoint.Pod empty, which saves 50 bytes an endpoint where nobody asks for it.
 	OmitPodNames bool
+	// Labels keeps the labels of Services and Namespaces, for ParseSelector.
+	Labels bool
 	// StaleAfter is for how long the API server may be silent before Ready reports ErrStale; 0: 3 minutes.
 	StaleAfter time.Duration
 }
@@ -59,7 +65,7 @@ type Deps struct {
 
 // withDefaults returns c with its defaults filled in, or an error that names what is wrong in it.
 func (c Config) withDefaults() (Config, error) {
-	all := []Kind{Services, EndpointSlices, Nodes, ServiceCIDRs}
+	all := append(ProxyKinds(), Namespaces)
 	var errs []error
 	for _, k := range c.Kinds {
 		if !slices.Contains(all, k) {
@@ -67,7 +73,7 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	if c.Kinds == nil {
-		c.Kinds = all
+		c.Kinds = ProxyKinds()
 	}
 	for name, s := range map[string]string{"ServiceSelector": c.ServiceSelector, "SliceSelector": c.SliceSelector} {
 		if _, err := labels.Parse(s); err != nil {

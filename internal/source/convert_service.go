@@ -29,6 +29,7 @@ func nobody() []netip.Prefix {
 type converter struct {
 	strings      *interner
 	omitPodNames bool
+	keepLabels   bool
 }
 
 // Service returns the facts of o, nil for nil. What cannot be honoured is left out and named in Problems.
@@ -57,6 +58,7 @@ func (c converter) service(o *corev1.Service) *model.Service {
 	if name, ok := o.Labels[serviceProxyName]; ok {
 		s.ProxyName = c.strings.of(cmp.Or(name, "(empty)")) // the label counts, whatever its value
 	}
+	s.Labels = c.labels(o.Labels)
 	if s.Type == model.ExternalName {
 		s.ExternalName = o.Spec.ExternalName
 	} else {

@@ -49,7 +49,7 @@ func pageOf[T any, P object[T]](meta metav1.ListMeta, items []T) page {
 
 // newFeed returns the feed of kind, which writes into st.
 func newFeed(kind Kind, cfg Config, deps Deps, st *state, m *metrics) *feed {
-	c := converter{strings: newInterner(), omitPodNames: cfg.OmitPodNames}
+	c := converter{strings: newInterner(), omitPodNames: cfg.OmitPodNames, keepLabels: cfg.Labels}
 	switch kind {
 	case Services:
 		return feedOf(servicesResource(deps.Client, cfg), deps, st, m, c.service, (*edition).service)
@@ -57,6 +57,8 @@ func newFeed(kind Kind, cfg Config, deps Deps, st *state, m *metrics) *feed {
 		return feedOf(slicesResource(deps.Client, cfg), deps, st, m, c.endpointSlice, (*edition).slice)
 	case Nodes:
 		return feedOf(nodesResource(deps.Client, cfg), deps, st, m, c.node, (*edition).node)
+	case Namespaces:
+		return feedOf(namespacesResource(deps.Client), deps, st, m, c.namespace, (*edition).namespace)
 	default:
 		return feedOf(serviceCIDRsResource(deps.Client), deps, st, m, ServiceCIDR, (*edition).serviceCIDR)
 	}
@@ -126,6 +128,20 @@ func nodesResource(client kubernetes.Interface, cfg Config) resource {
 		r.field = fields.OneTermEqualSelector(metav1.ObjectNameField, cfg.NodeName).String()
 	}
 	return r
+}
+
+func namespacesResource(client kubernetes.Interface) resource {
+	api := client.CoreV1().Namespaces()
+	return resource{
+		kind: Namespaces, watch: api.Watch,
+		list: func(ctx context.Context, o metav1.ListOptions) (page, error) {
+			l, err := api.List(ctx, o)
+			if err != nil {
+				return page{}, err
+			}
+			return pageOf[corev1.Namespace](l.ListMeta, l.Items), nil
+		},
+	}
 }
 
 // serviceCIDRsResource reads a kind that is GA since Kubernetes 1.33 (KEP-1880).

@@ -108,6 +108,17 @@ func (e *edition) node(ref model.Ref, _, next *model.Node) {
 	e.mark(func(p *pending) { p.node(ref.Name) })
 }
 
+// namespace sets the Namespace of that name, or removes it where next is nil.
+func (e *edition) namespace(ref model.Ref, _, next *model.Namespace) {
+	t := &e.state.snap.Namespaces
+	if next == nil {
+		*t = t.Without(ref.Name)
+	} else {
+		*t = t.With(ref.Name, next)
+	}
+	e.mark(func(p *pending) { p.Namespaces = true })
+}
+
 // serviceCIDR sets the ServiceCIDR of that name, or removes it where next is nil.
 func (e *edition) serviceCIDR(ref model.Ref, _, next *model.ServiceCIDR) {
 	t := &e.state.snap.ServiceCIDRs

@@ -76,7 +76,7 @@ func (s *Subscription) signal() {
 type pending model.Changes
 
 func (p *pending) empty() bool {
-	return len(p.Services) == 0 && len(p.Nodes) == 0 && !p.ServiceCIDRs
+	return len(p.Services) == 0 && len(p.Nodes) == 0 && !p.ServiceCIDRs && !p.Namespaces
 }
 
 func (p *pending) service(ref model.Ref) {
