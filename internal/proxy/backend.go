@@ -25,3 +25,10 @@ type Inspector interface {
 	// error, leads to a full Sync.
 	Intact(ctx context.Context) (bool, error)
 }
+
+// Prober is a Backend that can tell whether the kernel has what its mode needs at all.
+type Prober interface {
+	// Supported returns nil, or an error that names what is missing (a module, a program) and how to get it. What it
+	// tries is never in force.
+	Supported(ctx context.Context) error
+}

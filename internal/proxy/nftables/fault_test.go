@@ -65,6 +65,10 @@ func TestLackingCapabilityIsNamed(t *testing.T) {
 	if err == nil || len(report.Unsupported) != 2 || report.Unsupported[0].Capability != "masquerade in nftables (ip)" {
 		t.Errorf("Sync: %+v, %v; want masquerade to be missing in both families", report, err)
 	}
+	const want = "the kernel lacks masquerade: use a kernel >= 5.13 that is built with CONFIG_NFT_MASQ"
+	if err := b.Supported(t.Context()); err == nil || err.Error() != want {
+		t.Errorf("Supported: %v; want %s", err, want)
+	}
 }
 
 // TestOtherLayoutIsReplaced starts on a table of ours as another version might have left it.

@@ -141,9 +141,12 @@ func TestProbeLeavesNothing(t *testing.T) {
 	ns := lab.ForTest(t).Namespace("node")
 	b := newBackend(t, connIn(t, ns))
 	for _, f := range b.families {
-		if lacking := b.probe(t.Context(), f); lacking != nil {
-			t.Errorf("%s lacks %+v", f.table.Family, lacking)
+		if lacking, err := b.probe(t.Context(), f); lacking != nil || err != nil {
+			t.Errorf("%s lacks %+v, %v", f.table.Family, lacking, err)
 		}
+	}
+	if err := b.Supported(t.Context()); err != nil {
+		t.Errorf("Supported: %v", err)
 	}
 	if out, err := ns.Command(t.Context(), "nft", "list", "ruleset").CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("after the probes: %s %v", out, err)

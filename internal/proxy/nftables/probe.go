@@ -34,10 +34,18 @@ func capabilities() []capability {
 	}
 }
 
-// probe returns the capabilities that a family lacks. A probe is one transaction that makes a table and deletes it, so
-// nothing of it is ever in force.
-func (b *Backend) probe(ctx context.Context, f *family) []capability {
-	var lacking []capability
+// Supported returns nil if the kernel can do what this mode needs for IPv4, as proxy.Prober describes.
+func (b *Backend) Supported(ctx context.Context) error {
+	lacking, err := b.probe(ctx, b.families[0])
+	if len(lacking) == 0 {
+		return err
+	}
+	return fmt.Errorf("the kernel lacks %s: %s", lacking[0].name, lacking[0].remedy)
+}
+
+// probe returns the capabilities that a family lacks, and what else keeps it from being used. A probe is one transaction
+// that makes a table and deletes it, so nothing of it is ever in force.
+func (b *Backend) probe(ctx context.Context, f *family) (lacking []capability, other error) {
 	for _, c := range capabilities() {
 		var tx nft.Transaction
 		t := nft.Table{Family: f.table.Family, Name: f.table.Name + "-probe"}
@@ -53,9 +61,11 @@ func (b *Backend) probe(ctx context.Context, f *family) []capability {
 		tx.DeleteTable(t)
 		if err := b.kernel.Run(ctx, &tx); nft.IsUnsupported(err) {
 			lacking = append(lacking, c)
+		} else if err != nil {
+			other = fmt.Errorf("try %s in nftables: %w", c.name, err)
 		}
 	}
-	return lacking
+	return lacking, other
 }
 
 // explain finds out what the kernel lacks, after an error that says that it may lack something. It reports true if a
@@ -69,7 +79,8 @@ func (b *Backend) explain(ctx context.Context, err error) (again bool) {
 		if f.missing {
 			continue
 		}
-		lacking := b.probe(ctx, f)
+		// What else fails is the next error of a Sync.
+		lacking, _ := b.probe(ctx, f)
 		if f.table.Family == nft.IPv6 && len(lacking) > 0 && lacking[0].name == capabilities()[0].name && len(b.lacking) == 0 {
 			f.missing, again = true, true
 			continue
