@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/switchyard-net/switchyard/internal/lab"
 )
@@ -52,11 +53,23 @@ func vocabulary(f Family) []Rule {
 		join(one(LoadDestinationType(0), Equal(0, LocalType()), LoadDestination(f, 0), Lookup("hosts", 0), Take(Verdict{Code: Drop}))),
 		join(one(LoadState(0)), HasBit(0, InvalidState), one(Take(Verdict{Code: Drop}))),
 		join(one(Reject(f))),
+		join(one(LoadConnectionMark(0), Bitwise(0, rest, bit), SetConnectionMark(0))),
+		join(one(LoadDirection(0), Equal(0, ReplyDirection()), LoadConnectionMark(0), Bitwise(0, bit, none), NotEqual(0, none), Take(Verdict{Code: Accept}))),
+		join(one(LoadProtocol(0), Equal(0, []byte{unix.IPPROTO_TCP}), Reset())),
 	}
 	for i := range list {
 		list[i].Chain, list[i].Comment = "rules", fmt.Sprintf("rule %d", i)
 	}
 	return list
+}
+
+// proxied is a rule of the kind that only chains of type filter may have.
+func proxied(f Family) Rule {
+	to := netip.MustParseAddrPort("127.0.0.1:10264")
+	if f == IPv6 {
+		to = netip.MustParseAddrPort("[::1]:10264")
+	}
+	return Rule{Chain: "proxied", Exprs: append(TransparentProxy(to, 0), Take(Verdict{Code: Accept})), Comment: "proxied"}
 }
 
 // write encodes the vocabulary with the table it needs.
@@ -81,6 +94,8 @@ func write(tx *Transaction, f Family) {
 		tx.AddRule(t, r)
 	}
 	tx.AddRule(t, Rule{Chain: "masquerade", Exprs: []Expr{Masquerade()}})
+	tx.AddChain(t, Chain{Name: "proxied", Hook: &Hook{"filter", Prerouting, -90}})
+	tx.AddRule(t, proxied(f))
 }
 
 // TestGoldenBytes holds the encoding of every object and expression against bytes that the kernel is known to take.
@@ -118,7 +133,12 @@ func TestRuleText(t *testing.T) {
 		if err != nil {
 			t.Fatalf("nft list chain: %v\n%s", err, out)
 		}
-		for _, r := range vocabulary(f) {
+		more, err := ns.Command(t.Context(), "nft", "list", "chain", f.String(), "v", "proxied").CombinedOutput()
+		if err != nil {
+			t.Fatalf("nft list chain: %v\n%s", err, more)
+		}
+		out = append(out, more...)
+		for _, r := range append(vocabulary(f), proxied(f)) {
 			want := fmt.Sprintf("\t\t%s comment %q\n", r.Text(f), r.Comment)
 			if !strings.Contains(string(out), want) {
 				t.Errorf("%s: nft prints\n%swithout\n%s", f, out, want)

@@ -95,6 +95,10 @@ func (p *printer) print(e Expr) {
 	case "meta":
 		p.meta(e)
 	case "ct":
+		if e.attr(unix.NFTA_CT_SREG) != nil {
+			p.say("%s set %s", p.conntrack(e), p.get(e.num(unix.NFTA_CT_SREG)))
+			return
+		}
 		p.set(e.num(unix.NFTA_CT_DREG), p.conntrack(e))
 	case "numgen":
 		text := fmt.Sprintf("numgen random mod %d", e.num(unix.NFTA_NG_MODULUS))
@@ -122,6 +126,10 @@ func (p *printer) print(e Expr) {
 func (p *printer) statement(e Expr) {
 	switch e.Name {
 	case "immediate":
+		if reg := e.num(unix.NFTA_IMMEDIATE_DREG); reg != VerdictRegister {
+			p.set(reg, immediateText(e.nested(unix.NFTA_IMMEDIATE_DATA)))
+			return
+		}
 		v, _ := decodeVerdict(e.nested(unix.NFTA_IMMEDIATE_DATA))
 		p.say("%s", v)
 	case "nat":
@@ -129,7 +137,21 @@ func (p *printer) statement(e Expr) {
 	case "masq":
 		p.say("masquerade fully-random")
 	case "reject":
+		if e.num(unix.NFTA_REJECT_TYPE) == unix.NFT_REJECT_TCP_RST {
+			// nft(8) takes the match of the protocol before it for a part of it.
+			if last := len(p.words) - 1; last >= 0 && p.words[last] == "meta l4proto tcp" {
+				p.words = p.words[:last]
+			}
+			p.say("reject with tcp reset")
+			return
+		}
 		p.say("reject")
+	case "tproxy":
+		addr, port := p.get(e.num(tproxyAddr)), p.get(e.num(tproxyPort))
+		if p.family == IPv6 {
+			addr = "[" + addr + "]"
+		}
+		p.say("tproxy to %s:%s", addr, port)
 	case "dynset":
 		timeout := time.Duration(be64(e.attr(unix.NFTA_DYNSET_TIMEOUT))) * time.Millisecond
 		key, data := p.concat(e.num(unix.NFTA_DYNSET_SREG_KEY)), p.concat(e.num(unix.NFTA_DYNSET_SREG_DATA))
@@ -137,6 +159,15 @@ func (p *printer) statement(e Expr) {
 	default:
 		p.say("[%s]", e.Name)
 	}
+}
+
+// immediateText returns an address, or a port.
+func immediateText(data []byte) string {
+	if len(data) == 2 {
+		return fmt.Sprint(binary.BigEndian.Uint16(data))
+	}
+	addr, _ := netip.AddrFromSlice(data)
+	return addr.String()
 }
 
 // formatTimeout writes a time as nft(8) does: 1d2h3m4s500ms, without the parts that are zero.
@@ -183,6 +214,10 @@ func (p *printer) conntrack(e Expr) string {
 	switch e.num(unix.NFTA_CT_KEY) {
 	case unix.NFT_CT_STATE:
 		return "ct state"
+	case unix.NFT_CT_MARK:
+		return "ct mark"
+	case unix.NFT_CT_DIRECTION:
+		return "ct direction"
 	case unix.NFT_CT_STATUS:
 		return "ct status"
 	case unix.NFT_CT_PROTO_DST:
@@ -198,15 +233,15 @@ func (p *printer) bitwise(e Expr) {
 	reg := e.num(unix.NFTA_BITWISE_SREG)
 	mask, xor := e.nested(unix.NFTA_BITWISE_MASK), e.nested(unix.NFTA_BITWISE_XOR)
 	text := p.get(reg)
-	switch {
+	switch mark := text == "meta mark" || text == "ct mark"; {
+	case mark && number(xor) != 0:
+		p.set(reg, fmt.Sprintf("%s | 0x%08x", text, number(xor)))
+	case mark:
+		p.set(reg, fmt.Sprintf("%s & 0x%08x", text, number(mask)))
 	case strings.HasPrefix(text, "ct "):
 		p.set(reg, text+" &"+flagName(text, mask))
-	case text != "meta mark":
-		p.set(reg, fmt.Sprintf("%s /%d", text, prefixLength(mask)))
-	case number(xor) != 0:
-		p.set(reg, fmt.Sprintf("meta mark | 0x%08x", number(xor)))
 	default:
-		p.set(reg, fmt.Sprintf("meta mark & 0x%08x", number(mask)))
+		p.set(reg, fmt.Sprintf("%s /%d", text, prefixLength(mask)))
 	}
 }
 
@@ -244,12 +279,16 @@ func (p *printer) compare(e Expr) {
 	}
 	name, suffix, masked := strings.Cut(text, " /")
 	switch {
+	case strings.HasPrefix(text, "meta mark"), strings.HasPrefix(text, "ct mark"):
+		p.say("%s %s0x%08x", text, strings.Replace(not+"== ", "!= == ", "!= ", 1), number(data))
+	case text == "ct direction":
+		p.say("ct direction %s%s", not, map[bool]string{true: "original", false: "reply"}[string(data) == string(OriginalDirection())])
+	case text == "meta l4proto" && len(data) == 1:
+		p.say("meta l4proto %s%s", not, formatPart(typeInetProto, data))
 	case strings.Contains(text, " & ") && strings.HasPrefix(text, "ct "):
 		p.say("%s", strings.Replace(text, " & ", " ", 1))
 	case strings.HasPrefix(text, "fib ") && string(data) == string(LocalType()):
 		p.say("%s %slocal", text, not)
-	case strings.HasPrefix(text, "meta mark"):
-		p.say("%s %s0x%08x", text, strings.Replace(not+"== ", "!= == ", "!= ", 1), number(data))
 	case text == "iifname" && len(data) < unix.IFNAMSIZ:
 		p.say("iifname %s%q", not, string(data)+"*")
 	case text == "iifname":
