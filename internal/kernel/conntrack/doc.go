@@ -1,12 +1,13 @@
 // Package conntrack reads and deletes entries of the kernel's connection tracking table, over ctnetlink
 // (linux/netfilter/nfnetlink_conntrack.h).
 //
-// Only UDP flows are of interest: a datagram flow outlives its endpoint for as long as its client goes on sending.
+// UDP flows are listed and deleted: a datagram flow outlives its endpoint for as long as its client goes on sending. Of
+// all connections, Events tells when they begin, and Table.Lookup how one of them fares.
 package conntrack
 
 import "net/netip"
 
-// Flow is one tracked UDP flow. Its identity is the original tuple, the zone and the id together.
+// Flow is one tracked flow. Its identity is the original tuple, the zone and the id together.
 type Flow struct {
 	// Source and Destination are those of the first packet, before any translation.
 	Source, Destination netip.AddrPort

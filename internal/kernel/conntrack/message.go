@@ -16,6 +16,9 @@ const (
 
 	attrTupleOrig  = 1
 	attrTupleReply = 2
+	attrStatus     = 3
+	attrProtoInfo  = 4
+	attrReplyCount = 10 // CTA_COUNTERS_REPLY, only with net.netfilter.nf_conntrack_acct
 	attrID         = 12
 	attrZone       = 18
 	attrFilter     = 25 // Linux 5.8; older kernels ignore it and send every protocol
@@ -27,6 +30,9 @@ const (
 	attrIPv6Src, attrIPv6Dst = 3, 4
 
 	attrProtoNum, attrProtoSrcPort, attrProtoDstPort = 1, 2, 3
+
+	attrCountPackets, attrCountBytes = 1, 2
+	attrProtoInfoTCP, attrTCPState   = 1, 1
 
 	attrFilterOrigFlags = 1
 	filterProtoNum      = 1 << 3 // CTA_FILTER_F_CTA_PROTO_NUM, linux/net/netfilter/nf_internals.h
@@ -82,7 +88,7 @@ func deleteRequest(f Flow) request {
 	id, zone := make([]byte, 4), make([]byte, 2)
 	binary.BigEndian.PutUint32(id, f.ID)
 	binary.BigEndian.PutUint16(zone, f.Zone)
-	attributes := nested(attrTupleOrig, marshalTuple(f.Source, f.Destination))
+	attributes := nested(attrTupleOrig, marshalTuple(model.UDP, f.Source, f.Destination))
 	attributes = append(attributes, attribute(attrID, id)...)
 	if f.Zone != 0 {
 		attributes = append(attributes, attribute(attrZone, zone)...)
@@ -92,14 +98,25 @@ func deleteRequest(f Flow) request {
 	}
 }
 
-// marshalTuple returns the attributes within a tuple of UDP.
-func marshalTuple(src, dst netip.AddrPort) []byte {
+// lookupRequest asks for the connection with this original tuple.
+func lookupRequest(c Connection) request {
+	attributes := nested(attrTupleOrig, marshalTuple(c.Protocol, c.Source, c.Destination))
+	if c.Zone != 0 {
+		attributes = append(attributes, attribute(attrZone, binary.BigEndian.AppendUint16(nil, c.Zone))...)
+	}
+	return request{
+		kind: typeGet, flags: unix.NLM_F_ACK, family: model.FamilyOf(c.Destination.Addr()), attributes: attributes,
+	}
+}
+
+// marshalTuple returns the attributes within a tuple.
+func marshalTuple(protocolNumber model.Protocol, src, dst netip.AddrPort) []byte {
 	srcType, dstType := uint16(attrIPv4Src), uint16(attrIPv4Dst)
 	if dst.Addr().Is6() {
 		srcType, dstType = attrIPv6Src, attrIPv6Dst
 	}
 	addresses := append(attribute(srcType, src.Addr().AsSlice()), attribute(dstType, dst.Addr().AsSlice())...)
-	protocol := attribute(attrProtoNum, []byte{unix.IPPROTO_UDP})
+	protocol := attribute(attrProtoNum, []byte{byte(protocolNumber)})
 	protocol = append(protocol, attribute(attrProtoSrcPort, binary.BigEndian.AppendUint16(nil, src.Port()))...)
 	protocol = append(protocol, attribute(attrProtoDstPort, binary.BigEndian.AppendUint16(nil, dst.Port()))...)
 	return append(nested(attrTupleIP, addresses), nested(attrTupleProto, protocol)...)
@@ -177,10 +194,16 @@ func attributes(b []byte) iter.Seq2[uint16, []byte] {
 
 // parseUDPFlow reads the payload of a message about a flow; false: it is not a whole UDP flow.
 func parseUDPFlow(payload []byte) (Flow, bool) {
+	c, ok := parseConnection(payload)
+	return c.Flow, ok && c.Protocol == model.UDP
+}
+
+// parseConnection reads the payload of a message about a connection; false: it is not whole, or has no ports.
+func parseConnection(payload []byte) (Connection, bool) {
 	if len(payload) < nfgenmsgLen {
-		return Flow{}, false
+		return Connection{}, false
 	}
-	var f Flow
+	var c Connection
 	var original, reply tuple
 	for kind, value := range attributes(payload[nfgenmsgLen:]) {
 		switch kind {
@@ -189,19 +212,61 @@ func parseUDPFlow(payload []byte) (Flow, bool) {
 		case attrTupleReply:
 			reply = parseTuple(value)
 		case attrID:
-			if len(value) == 4 {
-				f.ID = binary.BigEndian.Uint32(value)
-			}
+			c.ID = uint32(number(value))
 		case attrZone:
-			if len(value) == 2 {
-				f.Zone = binary.BigEndian.Uint16(value)
+			c.Zone = uint16(number(value))
+		case attrStatus:
+			c.Status = Status(number(value))
+		case attrProtoInfo:
+			c.TCPState = parseTCPState(value)
+		case attrReplyCount:
+			c.Reply = parseTraffic(value)
+		}
+	}
+	c.Protocol = model.Protocol(original.protocol)
+	c.Source, c.Destination = original.src(), original.dst()
+	c.ReplySource, c.ReplyDestination = reply.src(), reply.dst()
+	return c, original.valid() && reply.valid()
+}
+
+// number returns the value of an attribute that is an unsigned number in network byte order; 0 where it has no such size.
+func number(value []byte) uint64 {
+	switch len(value) {
+	case 2:
+		return uint64(binary.BigEndian.Uint16(value))
+	case 4:
+		return uint64(binary.BigEndian.Uint32(value))
+	case 8:
+		return binary.BigEndian.Uint64(value)
+	}
+	return 0
+}
+
+func parseTraffic(b []byte) Traffic {
+	var t Traffic
+	for kind, value := range attributes(b) {
+		switch kind {
+		case attrCountPackets:
+			t.Packets = number(value)
+		case attrCountBytes:
+			t.Bytes = number(value)
+		}
+	}
+	return t
+}
+
+func parseTCPState(b []byte) TCPState {
+	for kind, value := range attributes(b) {
+		if kind != attrProtoInfoTCP {
+			continue
+		}
+		for kind, value := range attributes(value) {
+			if kind == attrTCPState && len(value) == 1 {
+				return TCPState(value[0])
 			}
 		}
 	}
-	f.Source, f.Destination = original.src(), original.dst()
-	f.ReplySource, f.ReplyDestination = reply.src(), reply.dst()
-	whole := original.valid() && reply.valid()
-	return f, whole && original.protocol == unix.IPPROTO_UDP
+	return 0
 }
 
 // tuple is one direction of a flow.

@@ -83,6 +83,18 @@ func (t *Table) UDPFlows(family model.Family, keep func(Flow) bool) ([]Flow, err
 	return flows, ErrPartial
 }
 
+// Lookup returns how a connection fares that Events has told of; false: it is gone. The cost does not depend on how many
+// there are.
+func (t *Table) Lookup(c Connection) (now Connection, ok bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	err = t.exchange(lookupRequest(c), func(message []byte) { now, ok = parseConnection(message) })
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return Connection{}, false, fmt.Errorf("look up the connection from %s to %s: %w", c.Source, c.Destination, err)
+	}
+	return now, ok && now.ID == c.ID, nil
+}
+
 // Delete removes the flows and returns how many there were; one that is gone already is no error. The errors of flows
 // that could not be deleted are joined.
 func (t *Table) Delete(flows []Flow) (int, error) {
