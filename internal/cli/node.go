@@ -24,7 +24,7 @@ import (
 // The values of GOGC for a node, unless the environment has one. Nearly all of its heap lives long: garbage is collected
 // more eagerly once there is little of it, and a machine has better uses for memory.
 const (
-	garbageAtStart    = 50
+	garbageAtStart    = 100
 	garbageAfterwards = 20
 )
 
@@ -99,7 +99,7 @@ func (o *nodeOptions) run(ctx context.Context, command *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	n, err := node.New(cfg, node.Deps{
+	n, err := node.New(ctx, cfg, node.Deps{
 		Client:  client,
 		Log:     log,
 		Settled: limitGarbage(),

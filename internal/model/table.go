@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"math/bits"
+	"slices"
 )
 
 // Table is an immutable map: With and Without return a new table that shares nearly everything with the old one,
@@ -21,9 +22,14 @@ const (
 	tableMask = 1<<tableBits - 1
 )
 
+// Edit is one step from tables to the next ones. What WithIn made for an edit, it changes in place for the same edit, so
+// that filling a table costs no copies. Once somebody else may hold a table of the edit, the edit must not be used again.
+type Edit struct{ _ byte }
+
 // branch is one level of the trie; slots holds a child for each bit set in used, in bit order.
 type branch[K comparable, V any] struct {
 	used  uint32
+	edit  *Edit // the one that made the branch, nil if it is not to be changed in place
 	slots []slot[K, V]
 }
 
@@ -70,11 +76,14 @@ func (t Table[K, V]) Get(key K) (V, bool) {
 }
 
 // With returns the table with key set to value.
-func (t Table[K, V]) With(key K, value V) Table[K, V] {
+func (t Table[K, V]) With(key K, value V) Table[K, V] { return t.WithIn(nil, key, value) }
+
+// WithIn is With as a part of edit, which may be nil.
+func (t Table[K, V]) WithIn(edit *Edit, key K, value V) Table[K, V] {
 	if t.root == nil {
-		t = Table[K, V]{root: &branch[K, V]{}, seed: maphash.MakeSeed()}
+		t = Table[K, V]{root: &branch[K, V]{edit: edit}, seed: maphash.MakeSeed()}
 	}
-	root, added := t.root.with(entry[K, V]{key, value}, maphash.Comparable(t.seed, key), 0)
+	root, added := t.root.with(edit, entry[K, V]{key, value}, maphash.Comparable(t.seed, key), 0)
 	t.root = root
 	if added {
 		t.len++
@@ -113,29 +122,38 @@ func (b *branch[K, V]) find(hash uint64, shift int) (int, bool) {
 
 func bitFor(hash uint64, shift int) uint32 { return 1 << (hash >> shift & tableMask) }
 
-func (b *branch[K, V]) with(e entry[K, V], hash uint64, shift int) (*branch[K, V], bool) {
+func (b *branch[K, V]) with(edit *Edit, e entry[K, V], hash uint64, shift int) (*branch[K, V], bool) {
 	i, ok := b.find(hash, shift)
 	if !ok {
 		fresh := slot[K, V]{hash: hash, leaf: []entry[K, V]{e}}
-		return &branch[K, V]{used: b.used | bitFor(hash, shift), slots: inserted(b.slots, i, fresh)}, true
+		if edit != nil && b.edit == edit {
+			b.used |= bitFor(hash, shift)
+			b.slots = slices.Insert(b.slots, i, fresh)
+			return b, true
+		}
+		return &branch[K, V]{used: b.used | bitFor(hash, shift), edit: edit, slots: inserted(b.slots, i, fresh)}, true
 	}
 	s := b.slots[i]
 	added := true
 	switch {
 	case s.deeper != nil:
-		s.deeper, added = s.deeper.with(e, hash, shift+tableBits)
+		s.deeper, added = s.deeper.with(edit, e, hash, shift+tableBits)
 	case s.hash == hash:
 		s.leaf, added = leafWith(s.leaf, e)
 	default:
-		s = slot[K, V]{deeper: split(s, e, hash, shift+tableBits)}
+		s = slot[K, V]{deeper: split(edit, s, e, hash, shift+tableBits)}
 	}
-	return &branch[K, V]{used: b.used, slots: replaced(b.slots, i, s)}, added
+	if edit != nil && b.edit == edit {
+		b.slots[i] = s
+		return b, added
+	}
+	return &branch[K, V]{used: b.used, edit: edit, slots: replaced(b.slots, i, s)}, added
 }
 
 // split returns a branch that holds the leaf old and, beside it, e, whose hash differs.
-func split[K comparable, V any](old slot[K, V], e entry[K, V], hash uint64, shift int) *branch[K, V] {
-	b := &branch[K, V]{used: bitFor(old.hash, shift), slots: []slot[K, V]{old}}
-	b, _ = b.with(e, hash, shift)
+func split[K comparable, V any](edit *Edit, old slot[K, V], e entry[K, V], hash uint64, shift int) *branch[K, V] {
+	b := &branch[K, V]{used: bitFor(old.hash, shift), edit: edit, slots: []slot[K, V]{old}}
+	b, _ = b.with(edit, e, hash, shift)
 	return b
 }
 

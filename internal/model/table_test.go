@@ -47,12 +47,43 @@ func TestTableBehavesLikeMap(t *testing.T) {
 	}
 }
 
+// TestTableEditLeavesEarlierTablesAlone fills tables in edits, each from the table that the edit before left behind.
+func TestTableEditLeavesEarlierTablesAlone(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	var table Table[int, int]
+	want := map[int]int{}
+	type version struct {
+		table Table[int, int]
+		want  map[int]int
+	}
+	var versions []version
+	for range 30 {
+		edit := new(Edit)
+		for step := range 200 {
+			key := rng.IntN(1000)
+			if rng.IntN(5) == 0 {
+				table = table.Without(key)
+				delete(want, key)
+			} else {
+				table = table.WithIn(edit, key, step)
+				want[key] = step
+			}
+		}
+		versions = append(versions, version{table, maps.Clone(want)})
+	}
+	for i, v := range versions {
+		if diff := cmp.Diff(v.want, maps.Collect(v.table.All())); diff != "" || v.table.Len() != len(v.want) {
+			t.Errorf("table of edit %d, of length %d (-want +got):\n%s", i, v.table.Len(), diff)
+		}
+	}
+}
+
 // TestTableKeepsCollidingHashesApart builds branches by hand, since no caller can choose a hash.
 func TestTableKeepsCollidingHashesApart(t *testing.T) {
 	b := &branch[string, int]{}
-	b, _ = b.with(entry[string, int]{"a", 1}, 7, 0)
-	b, _ = b.with(entry[string, int]{"b", 2}, 7, 0)
-	b, _ = b.with(entry[string, int]{"c", 3}, 7|1<<60, 0)
+	b, _ = b.with(nil, entry[string, int]{"a", 1}, 7, 0)
+	b, _ = b.with(nil, entry[string, int]{"b", 2}, 7, 0)
+	b, _ = b.with(nil, entry[string, int]{"c", 3}, 7|1<<60, 0)
 	got := map[string]int{}
 	b.all(func(k string, v int) bool { got[k] = v; return true })
 	if diff := cmp.Diff(map[string]int{"a": 1, "b": 2, "c": 3}, got); diff != "" {

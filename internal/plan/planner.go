@@ -75,6 +75,7 @@ func (p *Planner) rebuild(services model.Table[model.Ref, *Service], snap *model
 			built[ref] = Build(snap.View(ref), p.view)
 		}
 	}
+	edit := new(model.Edit)
 	var changed []model.Ref
 	for ref, s := range built {
 		s = p.claims.settle(snap, s)
@@ -85,7 +86,7 @@ func (p *Planner) rebuild(services model.Table[model.Ref, *Service], snap *model
 		case s == nil:
 			services = services.Without(ref)
 		default:
-			services = services.With(ref, s)
+			services = services.WithIn(edit, ref, s)
 		}
 		changed = append(changed, ref)
 	}

@@ -1,9 +1,12 @@
 package source
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"slices"
 	"time"
 
@@ -86,6 +89,25 @@ func (c Config) withDefaults() (Config, error) {
 	return c, errors.Join(errs...)
 }
 
+// largeReads reads what responses hold of it at once: events are small, and HTTP/2 sends a message back for every read.
+type largeReads struct{ http.RoundTripper }
+
+// readSize is how much is read at once, in bytes.
+const readSize = 64 << 10
+
+func (l largeReads) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := l.RoundTripper.RoundTrip(request)
+	if err == nil {
+		response.Body = bufferedBody{bufio.NewReaderSize(response.Body, readSize), response.Body}
+	}
+	return response, err
+}
+
+type bufferedBody struct {
+	io.Reader
+	io.Closer
+}
+
 // NewClient returns a client for a Source: it asks for protobuf, a fifth of the cost of JSON, and leaves pacing to the
 // Source, which makes only a handful of requests.
 func NewClient(cfg *rest.Config) (kubernetes.Interface, error) {
@@ -93,6 +115,8 @@ func NewClient(cfg *rest.Config) (kubernetes.Interface, error) {
 	c.ContentType = "application/vnd.kubernetes.protobuf"
 	c.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	c.QPS = -1
+	c.DisableCompression = true // compressing costs both ends a third of their time
+	c.Wrap(func(inner http.RoundTripper) http.RoundTripper { return largeReads{inner} })
 	c.Timeout = 0 // a watch is one long request; each request has its own limit
 	client, err := kubernetes.NewForConfig(c)
 	if err != nil {

@@ -28,7 +28,7 @@ func newState(kinds []Kind) *state {
 func (s *state) edit(fn func(*edition)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := edition{state: s}
+	e := edition{state: s, tables: new(model.Edit)}
 	fn(&e)
 	if e.changed {
 		s.snap.Version++
@@ -44,6 +44,7 @@ func (s *state) edit(fn func(*edition)) {
 // edition is one step from a snapshot to the next; it is used under the lock of its state.
 type edition struct {
 	state   *state
+	tables  *model.Edit
 	changed bool
 }
 
@@ -71,7 +72,7 @@ func (e *edition) service(ref model.Ref, _, next *model.Service) {
 	if next == nil {
 		*t = t.Without(ref)
 	} else {
-		*t = t.With(ref, next)
+		*t = t.WithIn(e.tables, ref, next)
 	}
 	e.mark(func(p *pending) { p.service(ref) })
 }
@@ -83,7 +84,7 @@ func (e *edition) slice(ref model.Ref, prev, next *model.EndpointSlice) {
 		owner := model.Ref{Namespace: ref.Namespace, Name: prev.Service}
 		held, _ := t.Get(owner)
 		if rest := without(held, ref.Name); len(rest) > 0 {
-			*t = t.With(owner, rest)
+			*t = t.WithIn(e.tables, owner, rest)
 		} else {
 			*t = t.Without(owner)
 		}
@@ -92,7 +93,7 @@ func (e *edition) slice(ref model.Ref, prev, next *model.EndpointSlice) {
 	if next != nil {
 		owner := model.Ref{Namespace: ref.Namespace, Name: next.Service}
 		held, _ := t.Get(owner)
-		*t = t.With(owner, with(held, next))
+		*t = t.WithIn(e.tables, owner, with(held, next))
 		e.mark(func(p *pending) { p.service(owner) })
 	}
 }
@@ -103,7 +104,7 @@ func (e *edition) node(ref model.Ref, _, next *model.Node) {
 	if next == nil {
 		*t = t.Without(ref.Name)
 	} else {
-		*t = t.With(ref.Name, next)
+		*t = t.WithIn(e.tables, ref.Name, next)
 	}
 	e.mark(func(p *pending) { p.node(ref.Name) })
 }
@@ -125,7 +126,7 @@ func (e *edition) serviceCIDR(ref model.Ref, _, next *model.ServiceCIDR) {
 	if next == nil {
 		*t = t.Without(ref.Name)
 	} else {
-		*t = t.With(ref.Name, next)
+		*t = t.WithIn(e.tables, ref.Name, next)
 	}
 	e.mark(func(p *pending) { p.ServiceCIDRs = true })
 }
