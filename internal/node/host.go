@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/switchyard-net/switchyard/internal/kernel/conntrack"
-	"github.com/switchyard-net/switchyard/internal/kernel/leftovers"
 	"github.com/switchyard-net/switchyard/internal/kernel/route"
 	"github.com/switchyard-net/switchyard/internal/kernel/sysctl"
 	"github.com/switchyard-net/switchyard/internal/model"
@@ -107,20 +106,8 @@ func followAddrs(ctx context.Context, host *route.Host, before []netip.Addr, cha
 
 // settled does what has waited for our rules to be in force.
 func (n *Node) settled(ctx context.Context) {
-	n.removeLeftovers(ctx)
+	n.removeOthers(ctx)
 	if n.deps.Settled != nil {
 		n.deps.Settled()
-	}
-}
-
-// removeLeftovers removes the rules of kube-proxy, of any mode: packets would go by theirs or by ours, whichever come
-// first. Ours must be in force.
-func (n *Node) removeLeftovers(ctx context.Context) {
-	removed, err := leftovers.Remove(ctx, leftovers.KubeProxyTable)
-	for _, what := range removed {
-		n.deps.Log.Info("removed what kube-proxy had left", "what", what)
-	}
-	for _, err := range unjoin(err) {
-		n.deps.Log.Warn("some rules of kube-proxy may be left; `switchyard cleanup` removes them", "error", err)
 	}
 }

@@ -40,6 +40,7 @@ type Deps struct {
 // Node is the Service proxy of one node. Run and Ready may be called from different goroutines.
 type Node struct {
 	config   config.Node
+	mode     choice
 	plan     plan.Config
 	deps     Deps
 	registry *prometheus.Registry
@@ -49,8 +50,9 @@ type Node struct {
 	events   *events.Recorder
 }
 
-// New returns a node that has done nothing yet.
-func New(cfg config.Node, deps Deps) (*Node, error) {
+// New returns a node that has done nothing yet but to see whether the kernel, in the network namespace of the thread, can
+// do the mode; its errors may be ErrModeUnsupported.
+func New(ctx context.Context, cfg config.Node, deps Deps) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -58,9 +60,15 @@ func New(cfg config.Node, deps Deps) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	mode := choice{kind: kind{mode: cfg.Mode}}
+	if deps.Backend == nil {
+		if mode, err = choose(ctx, cfg.Mode, deps.Log); err != nil {
+			return nil, err
+		}
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	metrics := proxy.NewMetrics(registry, cfg.Mode)
+	metrics := proxy.NewMetrics(registry, mode.kind.mode)
 	src, err := source.New(source.Config{
 		NodeName:        cfg.Name,
 		ServiceSelector: source.ProxyServiceSelector,
@@ -71,7 +79,7 @@ func New(cfg config.Node, deps Deps) (*Node, error) {
 		return nil, err
 	}
 	return &Node{
-		config: cfg, plan: planConfig, deps: deps, registry: registry, metrics: metrics, source: src,
+		config: cfg, mode: mode, plan: planConfig, deps: deps, registry: registry, metrics: metrics, source: src,
 		events: events.New(events.Config{NodeName: cfg.Name}, events.Deps{Client: deps.Client, Log: deps.Log}),
 		health: proxy.NewHealth(2*proxy.SyncPeriodOf(cfg.Sync.Period), metrics),
 	}, nil
@@ -83,7 +91,6 @@ func planConfig(cfg config.Node) (plan.Config, error) {
 	if err != nil {
 		return plan.Config{}, err
 	}
-	ports.Primary = ports.Primary || len(cfg.NodePortAddresses) == 0
 	out := plan.Config{
 		NodeName:          cfg.Name,
 		NodePorts:         ports,
@@ -130,11 +137,11 @@ func (n *Node) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	backend, kernel, err := n.backend()
+	backend, release, err := n.backend(ctx)
 	if err != nil {
 		return err
 	}
-	defer kernel.Close()
+	defer release()
 	table, err := conntrack.Open()
 	if err != nil {
 		return err
@@ -165,6 +172,23 @@ func (n *Node) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// backend returns that of Deps, or opens the one of the mode; and what lets go of it.
+func (n *Node) backend(ctx context.Context) (proxy.Backend, func(), error) {
+	if n.deps.Backend != nil {
+		return n.deps.Backend, func() {}, nil
+	}
+	n.deps.Log.Info("proxy mode", "mode", n.mode.kind, "why", n.mode.why)
+	i, err := open(ctx, n.mode.kind, n.deps.Log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return i.backend, func() {
+		if err := i.Close(); err != nil {
+			n.deps.Log.Warn("the backend is not closed", "error", err)
+		}
+	}, nil
+}
+
 func (n *Node) syncerConfig() proxy.Config {
 	return proxy.Config{
 		NodeName:      n.config.Name,
@@ -183,7 +207,7 @@ func (n *Node) healthServer() proxy.Server {
 
 func (n *Node) statusServer() proxy.Server {
 	status := n.deps.About
-	status.Mode, status.Registry, status.Profiling = n.config.Mode, n.registry, n.config.Endpoints.Profiling
+	status.Mode, status.Registry, status.Profiling = n.mode.page(), n.registry, n.config.Endpoints.Profiling
 	if status.Started.IsZero() {
 		status.Started = time.Now()
 	}

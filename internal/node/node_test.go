@@ -43,7 +43,7 @@ func child(mode string) int {
 			return err
 		}
 		defer disconnect()
-		n, err := New(cfg, Deps{Client: client, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+		n, err := New(ctx, cfg, Deps{Client: client, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 		if err != nil {
 			return err
 		}

@@ -25,16 +25,16 @@ const (
 // CheckProxyMode returns an error that says which modes of the service proxy there are, if mode is none. Empty is the
 // default one.
 func CheckProxyMode(mode string) error {
-	spec := &cluster.Spec{ProxyMode: mode}
-	return proxyConfig(spec, cluster.NodeName(1)).Validate()
+	_, err := config.DefaultNodeIn(mode, cluster.NodeName(1))
+	return err
 }
 
-// proxyConfig returns the configuration of a node's service proxy: what `switchyard node` has without any flags, but for
-// what the cluster knows.
-func proxyConfig(spec *cluster.Spec, name string) config.Node {
-	c := config.DefaultNode(name)
-	if spec.ProxyMode != "" {
-		c.Mode = spec.ProxyMode
+// proxyConfig returns the configuration of a node's service proxy: what `switchyard node` has without any flags but the
+// mode, and but for what the cluster knows.
+func proxyConfig(spec *cluster.Spec, name string) (config.Node, error) {
+	c, err := config.DefaultNodeIn(spec.ProxyMode, name)
+	if err != nil {
+		return c, err
 	}
 	c.LocalPods = config.LocalPods{Mode: config.LocalByClusterCIDR, ClusterCIDRs: strings.Split(cluster.PodCIDRs, ",")}
 	// The process is the node's other parts too.
@@ -42,7 +42,7 @@ func proxyConfig(spec *cluster.Spec, name string) config.Node {
 	// In a namespace of the node's own nobody else can have its ports, and its users want to see them from outside.
 	c.Endpoints.Healthz = netip.AddrPortFrom(netip.IPv6Unspecified(), 10256).String()
 	c.Endpoints.Metrics = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 10249).String()
-	return c
+	return c, nil
 }
 
 // runProxy runs the service proxy until the context ends. Its failure is not that of the node: the rules that are there
@@ -72,7 +72,11 @@ func runProxyOnce(ctx context.Context, spec *cluster.Spec, name string, log *slo
 	if err != nil {
 		return err
 	}
-	proxy, err := switchyard.New(proxyConfig(spec, name), switchyard.Deps{Client: client, Log: log})
+	cfg, err := proxyConfig(spec, name)
+	if err != nil {
+		return err
+	}
+	proxy, err := switchyard.New(ctx, cfg, switchyard.Deps{Client: client, Log: log})
 	if err != nil {
 		return err
 	}
