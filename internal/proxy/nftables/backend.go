@@ -14,8 +14,11 @@ import (
 
 // Config says how the backend works; the zero Config is right on a cluster.
 type Config struct {
-	// Table is the name of our table in both families; empty: DefaultTable.
+	// Table is the name of our table in both families; empty: DefaultTable, or HandoverTable where connections are
+	// handed over.
 	Table string
+	// Handover is set in the userspace mode.
+	Handover Handover
 }
 
 // Kernel is the nf_tables that the backend writes to: an *nft.Conn, or an *nft.Fake.
@@ -54,8 +57,9 @@ type Backend struct {
 
 // family is one family's table and what the backend remembers of it: nothing per Service or endpoint but names.
 type family struct {
-	table nft.Table
-	sets  []nft.Set
+	table    nft.Table
+	sets     []nft.Set
+	handover Handover
 	// chains counts the uses of each chain, counted those of shared elements.
 	chains  map[string]int
 	counted map[countedKey]int
@@ -75,14 +79,18 @@ func New(cfg Config, deps Deps) (*Backend, error) {
 	if deps.Kernel == nil || deps.Log == nil {
 		return nil, fmt.Errorf("nftables backend: Deps.Kernel and Deps.Log must be set")
 	}
-	if cfg.Table == "" {
+	switch {
+	case cfg.Table != "":
+	case cfg.Handover.FirstPort != 0:
+		cfg.Table = HandoverTable
+	default:
 		cfg.Table = DefaultTable
 	}
 	b := &Backend{kernel: deps.Kernel, log: deps.Log, rest: unusedRest}
 	for _, f := range []nft.Family{nft.IPv4, nft.IPv6} {
 		b.families = append(b.families, &family{
 			table: nft.Table{Family: f, Name: cfg.Table, Comment: "Kubernetes Services; owned by switchyard, which undoes outside changes"},
-			sets:  tableSets(f), unused: map[string]*chain{},
+			sets:  tableSets(f), unused: map[string]*chain{}, handover: cfg.Handover,
 		})
 	}
 	return b, nil

@@ -12,6 +12,9 @@ import (
 // DefaultTable is the name of our table in both families.
 const DefaultTable = "switchyard"
 
+// HandoverTable is the name of our table in both families in the userspace mode.
+const HandoverTable = "switchyard-userspace"
+
 // setID says which of a table's sets elements belong to.
 type setID int
 

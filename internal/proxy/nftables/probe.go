@@ -34,6 +34,15 @@ func capabilities() []capability {
 	}
 }
 
+// handoverCapability is what handing over needs besides.
+func handoverCapability() capability {
+	return capability{
+		"transparent proxying", "use a kernel >= 5.13 that is built with CONFIG_NFT_TPROXY and CONFIG_NF_CONNTRACK_MARK",
+		nft.Hook{Type: "filter", Number: nft.Prerouting, Priority: -90},
+		func(r rules) nft.Rule { return rule("", r.setConnectionMark(1), r.toProxy(nil)[1].Exprs) },
+	}
+}
+
 // Supported returns nil if the kernel can do what this mode needs for IPv4, as proxy.Prober describes.
 func (b *Backend) Supported(ctx context.Context) error {
 	lacking, err := b.probe(ctx, b.families[0])
@@ -46,10 +55,14 @@ func (b *Backend) Supported(ctx context.Context) error {
 // probe returns the capabilities that a family lacks, and what else keeps it from being used. A probe is one transaction
 // that makes a table and deletes it, so nothing of it is ever in force.
 func (b *Backend) probe(ctx context.Context, f *family) (lacking []capability, other error) {
-	for _, c := range capabilities() {
+	needed := capabilities()
+	if f.handover.FirstPort != 0 {
+		needed = append(needed, handoverCapability())
+	}
+	for _, c := range needed {
 		var tx nft.Transaction
 		t := nft.Table{Family: f.table.Family, Name: f.table.Name + "-probe"}
-		r := rules{family: f.table.Family}
+		r := rules{family: f.table.Family, handover: f.handover}
 		tx.AddTable(t)
 		for i := range f.sets {
 			tx.AddSet(t, &f.sets[i])
@@ -115,7 +128,7 @@ func (b *Backend) unsupported(p *plan.Plan) []plan.Unsupported {
 			})
 		}
 	}
-	if loopback := loopbackAddress(p); loopback.IsValid() {
+	if loopback := loopbackAddress(p); loopback.IsValid() && b.families[0].handover.FirstPort == 0 {
 		list = append(list, plan.Unsupported{
 			Capability:  fmt.Sprintf("node ports on the loopback address %s", loopback),
 			Consequence: "node ports are answered on this node's other addresses only",

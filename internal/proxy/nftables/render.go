@@ -43,7 +43,7 @@ func (r *renderer) reserve(p *plan.Plan) {
 	for _, s := range p.Services.All() {
 		for _, f := range s.Frontends {
 			for _, id := range []plan.PoolID{f.Pool, f.LocalClientPool} {
-				if id != plan.NoPool && f.Key.Family() == r.model() {
+				if id != plan.NoPool && f.Key.Family() == r.model() && !r.handsOver(f.Key.Protocol) {
 					counts[poolSet(&s.Pools[id], f.Key.AnyNode())] += len(s.Pools[id].Endpoints)
 				}
 			}
@@ -69,7 +69,7 @@ func (r *renderer) render(s *plan.Service) {
 		}
 	}
 	for i := range s.Pools {
-		if s.Pools[i].Family == r.model() {
+		if s.Pools[i].Family == r.model() && !r.handsOver(s.Pools[i].Protocol) {
 			r.hairpins(&s.Pools[i])
 		}
 	}
@@ -126,7 +126,25 @@ func (r *renderer) pool(id plan.PoolID) *plan.Pool {
 // frontend adds the elements of a frontend, and the chains that its verdict leads through.
 func (r *renderer) frontend(index int) {
 	f := &r.service.Frontends[index]
-	anyNode := f.Key.AnyNode()
+	var verdict nft.Verdict
+	if r.handsOver(f.Key.Protocol) {
+		verdict = r.handedOver(f)
+	} else {
+		verdict = r.translated(f)
+		r.learnFrontend(f)
+	}
+	if f.Sources != nil {
+		verdict = r.firewall(index, f.Sources, verdict)
+	}
+	set := frontends
+	if f.Key.AnyNode() {
+		set = nodePorts
+	}
+	r.verdict(set, f.Key, verdict)
+}
+
+// translated adds the endpoints of a frontend, and returns what happens to its packets.
+func (r *renderer) translated(f *plan.Frontend) nft.Verdict {
 	verdict := r.others(f)
 	if here := r.pool(f.LocalClientPool); here != nil {
 		verdict = r.fromHere(f, here, verdict)
@@ -137,15 +155,7 @@ func (r *renderer) frontend(index int) {
 			r.endpoints(f.Key, p)
 		}
 	}
-	if f.Sources != nil {
-		verdict = r.firewall(index, f.Sources, verdict)
-	}
-	set := frontends
-	if anyNode {
-		set = nodePorts
-	}
-	r.verdict(set, f.Key, verdict)
-	r.learnFrontend(f)
+	return verdict
 }
 
 // others returns what happens to packets that the short-circuit for local clients does not concern.

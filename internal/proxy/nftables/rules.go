@@ -14,8 +14,9 @@ import (
 
 // rules writes the rules of one family's table for a node.
 type rules struct {
-	family nft.Family
-	node   plan.Node
+	family   nft.Family
+	node     plan.Node
+	handover Handover
 }
 
 func (r rules) model() model.Family {
@@ -179,13 +180,16 @@ func (r rules) static() []*chain {
 	)
 	list := []*chain{
 		base(prerouting, "nat", nft.Prerouting, dstnat, "new connections from pods and from outside", jump(services)),
-		base(output, "nat", nft.Output, dstnat, "new connections of the node itself", jump(services)),
+		base(output, "nat", nft.Output, dstnat, "new connections of the node itself", r.ofNode()...),
 		{Chain: nft.Chain{Name: services, Comment: "which Service is meant"}, rules: r.services()},
 		{Chain: nft.Chain{Name: refuse, Comment: "the client fails at once"}, rules: []nft.Rule{rule("", exprs(nft.Reject(r.family)))}},
 		base(postrouting, "nat", nft.Postrouting, srcnat, "whose source address is replaced by the node's", r.postrouting()...),
 		base(learnPostrouting, "nat", nft.Postrouting, srcnat-1, "session affinity: before the source is replaced", jump(learnChain)),
 		base(learnInput, "nat", nft.Input, srcnat-1, "session affinity of endpoints on the node's own network", jump(learnChain)),
 		{Chain: nft.Chain{Name: learnChain, Comment: "remember where clients were sent"}, rules: r.learn()},
+	}
+	if r.handover.FirstPort != 0 {
+		list = append(list, r.handoverStatic()...)
 	}
 	if r.node.DropInvalid {
 		list = append(list, base(forward, "filter", nft.Forward, 0, "see kubernetes/kubernetes#74839",
@@ -203,6 +207,14 @@ func base(name, typ string, hook uint32, priority int32, comment string, list ..
 
 func jump(chain string) nft.Rule { return rule("", take(nft.Jump, chain)) }
 
+// ofNode returns the rules for what the node itself sends.
+func (r rules) ofNode() []nft.Rule {
+	if r.handover.FirstPort == 0 {
+		return []nft.Rule{jump(services)}
+	}
+	return []nft.Rule{r.opened(), jump(services)}
+}
+
 func (r rules) services() []nft.Rule {
 	key, _ := r.loadKey(false)
 	anyNode, _ := r.loadKey(true)
@@ -215,8 +227,12 @@ func (r rules) services() []nft.Rule {
 	list := []nft.Rule{
 		rule("", key, exprs(nft.VerdictLookup("frontends", 0))),
 		rule("", answers, anyNode, exprs(nft.VerdictLookup("node-ports", 0))),
-		rule("not a port of the Service", address, exprs(nft.Lookup("cluster-ips", 0)), goTo(refuse)),
 	}
+	if r.handover.FirstPort != 0 {
+		list = append(list, r.loopbackNodePorts()...)
+	}
+	list = append(list,
+		rule("not a port of the Service", address, exprs(nft.Lookup("cluster-ips", 0)), goTo(refuse)))
 	for _, p := range r.node.ServiceCIDRs {
 		if model.FamilyOf(p.Addr()) == r.model() {
 			list = append(list, rule("no Service has this address", address, nft.InPrefix(0, p, false), drop()))

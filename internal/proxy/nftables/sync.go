@@ -107,7 +107,7 @@ func sortedRefs(p *plan.Plan) []model.Ref {
 
 func (f *family) renderer(p *plan.Plan, sym *symbols) *renderer {
 	return &renderer{
-		rules: rules{f.table.Family, p.Node}, ids: f.ids, built: f.built, symbols: sym, out: newRuleset(f.sets),
+		rules: rules{f.table.Family, p.Node, f.handover}, ids: f.ids, built: f.built, symbols: sym, out: newRuleset(f.sets),
 	}
 }
 
