@@ -1,5 +1,7 @@
 package zone
 
+import "net/netip"
+
 // Question is one question of class IN.
 type Question struct {
 	// Name is the name in wire format with its closing zero, in lower case, without compression: at most 255 bytes.
@@ -19,28 +21,193 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	// Chain: the table does not answer by itself; nothing was appended. It is a question for a name outside of the
-	// zones, for a name that falls through, for the target of an ExternalName Service, or for a zone transfer.
-	// The fast path must hand the question to CoreDNS; the plugin asks Zones.Explain which of them it is.
+	// Chain: the table does not answer by itself, and nothing was appended; Reply.Cause says why.
+	// The fast path must hand the question to CoreDNS.
 	Chain Verdict = iota
 	// Answered: the reply is complete, and authoritative (AA).
 	Answered
 )
 
+// Cause says why the table does not answer by itself.
+type Cause uint8
+
+// The causes.
+const (
+	// Outside: the name is in none of the zones.
+	Outside Cause = iota
+	// Fallthrough: there is no such name, and the Corefile leaves it to the next plugin.
+	Fallthrough
+	// External: the name is an alias for Reply.Target, whose addresses are asked for.
+	External
+	// Transfer: it is a zone transfer, which the plugin `transfer` answers before it comes here.
+	Transfer
+)
+
+// Response codes (RFC 1035, 4.1.1) of a Reply.
+const (
+	Success       = 0
+	ServerFailure = 2
+	NameError     = 3
+)
+
 // Reply says what Answer appended.
 type Reply struct {
 	Verdict Verdict
-	// Rcode is the response code: success, name error or, before the first complete snapshot, server failure.
+	// Cause is set for Chain.
+	Cause Cause
+	// Rcode is the response code: Success, NameError or, before the first complete snapshot, ServerFailure.
 	Rcode uint8
 	// Answers, Authorities and Additionals are the numbers of records in each section.
 	Answers, Authorities, Additionals uint16
 	// Truncated is true if a record did not fit (TC).
 	Truncated bool
+	// Target is the externalName of the Service, for External.
+	Target string
 }
 
 // Answer appends the sections of the answer to q to msg and returns the longer msg. msg holds the 12 bytes of the header,
 // which Answer neither reads nor writes, and the question as it was asked, with its case, at offset 12; the names of the
-// answer point into it, and so keep its case. Nothing is allocated if msg has room for q.Size bytes.
+// answer point into it, and so keep its case. Nothing is allocated if msg has room for q.Size bytes, but for name servers,
+// addresses with mistakes in names of pods, and options that select by labels.
 func (z *Zones) Answer(msg []byte, q Question) ([]byte, Reply) {
-	return msg, Reply{}
+	var r request
+	if !z.parse(&r, q.Name) {
+		return msg, Reply{Cause: Outside}
+	}
+	if q.Type == typeAXFR || q.Type == typeIXFR {
+		return msg, Reply{Cause: Transfer}
+	}
+	c := composer{
+		zones: z, table: z.live.Table(), request: &r,
+		writer: writer{msg: msg, size: q.Size, ttl: z.options.TTL},
+		zone:   msg[questionAt+r.zoneAt : questionAt+len(q.Name)],
+	}
+	if addr, ok := r.reverseAddr(); ok && q.Type == typePTR {
+		return c.reverse(addr)
+	}
+	return c.forward(z.find(c.table, &r), q)
+}
+
+// composer puts one answer together.
+type composer struct {
+	writer
+	zones   *Zones
+	table   *Table
+	request *request
+	zone    []byte // as it was asked for
+	reply   Reply
+}
+
+// forward composes the answer for a name that stands for f.
+func (c *composer) forward(f found, q Question) ([]byte, Reply) {
+	if f.kind == kindNone || f.kind == kindVersion && q.Type != typeTXT {
+		return c.missing()
+	}
+	switch q.Type {
+	case typeA, typeAAAA:
+		if f.kind == kindExternal {
+			return c.msg, Reply{Cause: External, Target: f.entry.service.ExternalName}
+		}
+		c.addresses(&f, q)
+	case typeSRV:
+		c.services(&f)
+	case typeCNAME:
+		c.alias(&f)
+	case typeTXT:
+		if f.kind == kindVersion {
+			c.count(c.wire(typeTXT, versionTTL, version))
+		}
+	case typeSOA:
+		if c.request.shape == shapeApex {
+			c.count(c.soa(questionAt, c.table.serial))
+		}
+	case typeNS:
+		if c.request.shape == shapeApex {
+			c.nameServers()
+		}
+	}
+	return c.done()
+}
+
+const (
+	// version is the version of the schema, as a character string; versionTTL is its TTL in CoreDNS.
+	version    = "\x051.1.0"
+	versionTTL = 28800
+)
+
+// count counts a record of the answer section that was written.
+func (c *composer) count(written bool) {
+	if written {
+		c.reply.Answers++
+	}
+}
+
+// done returns the answer; one without records has the SOA of the zone, for how long it may be kept (RFC 2308).
+func (c *composer) done() ([]byte, Reply) {
+	c.reply.Verdict = Answered
+	if c.reply.Answers == 0 && !c.truncated && c.soa(questionAt+c.request.zoneAt, c.table.serial) {
+		c.reply.Authorities = 1
+	}
+	c.reply.Truncated = c.truncated
+	return c.msg, c.reply
+}
+
+// missing composes the answer for a name that does not exist.
+func (c *composer) missing() ([]byte, Reply) {
+	for i := range c.zones.through {
+		if _, ok := c.request.within(c.zones.through[i]); ok {
+			return c.msg, Reply{Cause: Fallthrough}
+		}
+	}
+	c.reply.Rcode = NameError
+	if !c.table.synced {
+		c.reply.Rcode = ServerFailure
+	}
+	return c.done()
+}
+
+// addresses appends the A or AAAA records of what was found.
+func (c *composer) addresses(f *found, q Question) {
+	want := func(a netip.Addr) bool { return typeOf(a) == q.Type }
+	switch f.kind {
+	case kindAddr:
+		if want(f.addr) {
+			c.count(c.addressAt(question, f.addr))
+		}
+	case kindCluster:
+		for _, a := range f.entry.service.ClusterIPs {
+			if want(a) {
+				c.count(c.addressAt(question, a))
+			}
+		}
+	case kindEndpoints:
+		turn := 0
+		if len(f.order) > 0 {
+			turn = int(q.Turn % uint32(len(f.order)))
+		}
+		for i := range f.order {
+			if i += turn; i >= len(f.order) {
+				i -= len(f.order)
+			}
+			if ep, _, ok := f.member(f.order[i]); ok && want(ep.Addr) && !f.repeats(i, ep) {
+				c.count(c.addressAt(question, ep.Addr))
+			}
+		}
+	case kindServer:
+		for _, s := range c.zones.servers(c.table) {
+			if want(s.addr) {
+				c.count(c.addressAt(question, s.addr))
+			}
+		}
+	}
+}
+
+// alias appends the CNAME of an ExternalName Service.
+func (c *composer) alias(f *found) {
+	if f.kind != kindExternal {
+		return
+	}
+	if name, err := wireName(f.entry.service.ExternalName); err == nil {
+		c.count(c.wire(typeCNAME, c.ttl, name))
+	}
 }

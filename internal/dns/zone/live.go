@@ -2,6 +2,8 @@ package zone
 
 import (
 	"context"
+	"hash/maphash"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,48 +16,30 @@ type Snapshots interface {
 	Next(ctx context.Context) (*model.Snapshot, model.Changes, error)
 }
 
-// Table is the facts at one moment. It is immutable.
-type Table struct {
-	version uint64
-	serial  uint32
-	built   time.Time
-	synced  bool
-}
-
-// Synced is false until there was a first complete snapshot; the table is then empty.
-func (t *Table) Synced() bool { return t.synced }
-
-// Version is the snapshot's: the generation of the table, 0 before the first.
-func (t *Table) Version() uint64 { return t.version }
-
-// Serial is the serial number of the zones' SOA: the time of the last change, in Unix seconds, or more where changes
-// follow each other in less than a second.
-func (t *Table) Serial() uint32 { return t.serial }
-
-// Built is when the table was made, the zero time before the first.
-func (t *Table) Built() time.Time { return t.built }
-
 // Live holds the present table, for any number of Zones. Run must be called once; the other methods may be called at any time
 // from any goroutine.
 type Live struct {
-	table atomic.Pointer[Table]
-	hooks Hooks
+	table   atomic.Pointer[Table]
+	config  Config
+	builder builder // used by Run alone
 }
 
-// Hooks tell about the life of the table; each may be nil.
-type Hooks struct {
-	// Programmed is called for a Service whose new endpoints are now being answered, with the time since the change
-	// that led to them (the annotation endpoints.kubernetes.io/last-change-trigger-time); kind is cluster_ip or
+// Config is for a Live; the zero Config will do.
+type Config struct {
+	// PodNames orders endpoints by the names of their pods too, for Options.EndpointPodNames.
+	PodNames bool
+	// Programmed, if set, is called for a slice whose new endpoints are now being answered, with the time since the change that
+	// led to them (the annotation endpoints.kubernetes.io/last-change-trigger-time). kind is cluster_ip or
 	// headless_with_selector, as in coredns_kubernetes_dns_programming_duration_seconds.
 	Programmed func(kind string, since time.Duration)
-	// Swapped is called after each new table.
+	// Swapped, if set, is called after each new table.
 	Swapped func(*Table)
 }
 
 // NewLive returns a Live with an empty table that is not synced.
-func NewLive(h Hooks) *Live {
-	l := &Live{hooks: h}
-	l.table.Store(&Table{})
+func NewLive(c Config) *Live {
+	l := &Live{config: c, builder: builder{podNames: c.PodNames}}
+	l.table.Store(&Table{seed: maphash.MakeSeed()})
 	return l
 }
 
@@ -64,6 +48,47 @@ func (l *Live) Table() *Table { return l.table.Load() }
 
 // Run follows s until ctx is done, and returns nil then.
 func (l *Live) Run(ctx context.Context, s Snapshots) error {
-	<-ctx.Done()
-	return nil
+	for {
+		snap, changes, err := s.Next(ctx)
+		if err != nil {
+			return nil
+		}
+		l.apply(snap, changes)
+	}
+}
+
+// apply puts the table for a snapshot in force.
+func (l *Live) apply(snap *model.Snapshot, changes model.Changes) {
+	before := l.Table()
+	next := l.builder.update(before, snap, changes, time.Now())
+	l.table.Store(next)
+	if l.config.Programmed != nil && !changes.All {
+		for ref := range changes.Services {
+			l.programmed(before, next, ref)
+		}
+	}
+	if l.config.Swapped != nil {
+		l.config.Swapped(next)
+	}
+}
+
+// programmed reports the slices of a Service that came with a new stamp.
+func (l *Live) programmed(before, next *Table, ref model.Ref) {
+	key := appendKey(nil, ref)
+	e, old := next.entry(key), before.entry(key)
+	if e == nil || e.service == nil {
+		return
+	}
+	kind := "cluster_ip"
+	if e.service.Headless {
+		kind = "headless_with_selector"
+	}
+	for _, s := range e.slices {
+		known := old != nil && slices.ContainsFunc(old.slices, func(o *model.EndpointSlice) bool {
+			return o == s || o.Ref == s.Ref && o.TriggerTime.Equal(s.TriggerTime)
+		})
+		if !known && !s.TriggerTime.IsZero() {
+			l.config.Programmed(kind, next.built.Sub(s.TriggerTime))
+		}
+	}
 }

@@ -1,6 +1,8 @@
 package zone
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 
 	"github.com/switchyard-net/switchyard/internal/model"
@@ -45,11 +47,58 @@ type Options struct {
 
 // Zones answers for the zones of one server block. It is immutable and safe for concurrent use.
 type Zones struct {
-	options Options
-	live    *Live
+	options    Options
+	live       *Live
+	origins    []origin
+	primary    []byte // the first forward zone, in wire format
+	through    []string
+	namespaces map[string]struct{}
 }
+
+// origin is a zone.
+type origin struct {
+	wire    string
+	reverse bool
+}
+
+// errNoForwardZone is as in CoreDNS.
+var errNoForwardZone = errors.New("non-reverse zone name must be used")
 
 // New returns the answers that o asks for, from the present table of live. The error says which option is wrong.
 func New(o Options, live *Live) (*Zones, error) {
-	return &Zones{options: o, live: live}, nil
+	z := &Zones{options: o, live: live, namespaces: map[string]struct{}{}}
+	for _, name := range o.Zones {
+		wire, err := wireName(name)
+		if err != nil {
+			return nil, fmt.Errorf("zone: %w", err)
+		}
+		z.origins = append(z.origins, origin{wire, isReverse(wire)})
+		if z.primary == nil && !isReverse(wire) {
+			z.primary = []byte(wire)
+		}
+	}
+	for _, name := range o.Fallthrough {
+		wire, err := wireName(name)
+		if err != nil {
+			return nil, fmt.Errorf("fallthrough: %w", err)
+		}
+		z.through = append(z.through, wire)
+	}
+	for _, name := range o.Namespaces {
+		z.namespaces[name] = struct{}{}
+	}
+	switch {
+	case z.primary == nil:
+		return nil, errNoForwardZone
+	case o.Zonal && o.NoEndpoints:
+		return nil, errors.New("zonal requires the endpoint cache; remove noendpoints")
+	case len(o.Namespaces) > 0 && o.NamespaceLabels != nil:
+		return nil, errors.New("namespaces and namespace_labels cannot both be set")
+	case o.Pods == PodsVerified && o.PodAt == nil:
+		return nil, errors.New("pods verified: nothing is known of pods here; use insecure or disabled")
+	}
+	return z, nil
 }
+
+// Live returns where the answers come from.
+func (z *Zones) Live() *Live { return z.live }

@@ -1,0 +1,158 @@
+package zone
+
+import (
+	"iter"
+	"net/netip"
+	"slices"
+
+	"github.com/switchyard-net/switchyard/internal/model"
+)
+
+// holders returns the entries that have an address, as a cluster IP or as that of a ready endpoint.
+func (t *Table) holders(addr netip.Addr) iter.Seq[*entry] {
+	b := addr.As16()
+	hash := t.hash(b[:])
+	return func(yield func(*entry) bool) {
+		for _, item := range t.addrs.bucket(hash) {
+			if uint32(item>>32) == hash && !yield(t.entries.at(uint32(item))) {
+				return
+			}
+		}
+	}
+}
+
+// hasClusterIP reports whether an address is a cluster IP of the Service.
+func (e *entry) hasClusterIP(addr netip.Addr) bool {
+	return e.service != nil && slices.Contains(e.service.ClusterIPs, addr)
+}
+
+// reveals reports whether the names of an entry may be given for its addresses. As in CoreDNS, a Namespace that does not exist
+// matters only where some are not exposed.
+func (z *Zones) reveals(t *Table, e *entry) bool {
+	if z.restricted() && !z.exposed(t, []byte(e.ref.Namespace)) {
+		return false
+	}
+	return z.options.Labels == nil || e.service != nil && z.options.Labels(e.service.Labels)
+}
+
+// reverse composes the answer to a reverse look-up: the name of the Service that has the address as a cluster IP, else those of
+// the endpoints that have it.
+func (c *composer) reverse(addr netip.Addr) ([]byte, Reply) {
+	zone := c.zones.primary
+	for e := range c.table.holders(addr) {
+		if e.hasClusterIP(addr) && c.zones.reveals(c.table, e) {
+			c.count(c.pointsTo(typePTR, &target{service: e.ref, zone: zone}))
+			return c.done()
+		}
+	}
+	if c.zones.options.NoEndpoints {
+		return c.missing()
+	}
+	for e := range c.table.holders(addr) {
+		if c.zones.reveals(c.table, e) {
+			c.endpointNames(e, addr, zone)
+		}
+	}
+	if c.reply.Answers == 0 && !c.truncated {
+		return c.missing()
+	}
+	return c.done()
+}
+
+// endpointNames appends a PTR record for each name that an address has in an entry.
+func (c *composer) endpointNames(e *entry, addr netip.Addr, zone []byte) {
+	byPod := c.zones.options.EndpointPodNames
+	var buf, before [maxLabel]byte
+	last := before[:0]
+	for _, p := range e.ordered(byPod) {
+		ep, _ := e.at(p)
+		if ep.Addr != addr {
+			continue
+		}
+		name := appendEndpointName(buf[:0], ep, byPod)
+		if string(name) != string(last) {
+			c.count(c.pointsTo(typePTR, &target{endpoint: name, service: e.ref, zone: zone}))
+		}
+		last = append(before[:0], name...)
+	}
+}
+
+// server is a name with an address at which this server is reached. It is an endpoint of a Service, a Service, or, where the
+// Service has no name, ns.dns.
+type server struct {
+	endpoint string
+	service  model.Ref
+	addr     netip.Addr
+}
+
+// servers returns by which names and addresses this server is known: those of the Services that have an address of ours as an
+// endpoint or as a cluster IP, else ns.dns with our addresses.
+func (z *Zones) servers(t *Table) []server {
+	if z.options.Addrs == nil {
+		return nil
+	}
+	var out []server
+	add := func(s server) {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	own := z.options.Addrs()
+	for _, addr := range own {
+		for e := range t.holders(addr) {
+			switch {
+			case e.service == nil || !z.exposed(t, []byte(e.ref.Namespace)):
+			case e.service.Headless:
+				for _, p := range e.ordered(z.options.EndpointPodNames) {
+					ep, _ := e.at(p)
+					name := appendEndpointName(nil, ep, z.options.EndpointPodNames)
+					add(server{string(name), e.ref, ep.Addr})
+				}
+			default:
+				for _, ip := range e.service.ClusterIPs {
+					add(server{service: e.ref, addr: ip})
+				}
+			}
+		}
+	}
+	if len(out) == 0 {
+		for _, addr := range own {
+			add(server{addr: addr})
+		}
+	}
+	return out
+}
+
+// nameServers appends the NS records of a zone, and their addresses.
+func (c *composer) nameServers() {
+	servers := c.zones.servers(c.table)
+	var names []server
+	for _, s := range servers {
+		name := server{endpoint: s.endpoint, service: s.service}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+			data := c.serverName(s)
+			c.count(c.wire(typeNS, c.ttl, string(data)))
+		}
+	}
+	for _, s := range servers {
+		owner := c.serverName(s)
+		if c.fits(len(owner) + fixedSize + s.addr.BitLen()/8) {
+			c.msg = append(c.msg, owner...)
+			c.address(s.addr)
+			c.reply.Additionals++
+		}
+	}
+}
+
+// serverName returns the name of a server in wire format. Services have theirs in the primary zone.
+func (c *composer) serverName(s server) []byte {
+	if s.service == (model.Ref{}) {
+		return append([]byte(wireServer), c.zone...)
+	}
+	t := target{endpoint: []byte(s.endpoint), service: s.service, zone: c.zone}
+	if c.request.origin.reverse {
+		t.zone = c.zones.primary
+	}
+	return t.append(nil)
+}
