@@ -45,6 +45,7 @@ type Recorder struct {
 }
 
 type event struct {
+	kind            string // of corev1.EventType…
 	object          corev1.ObjectReference
 	reason, message string
 }
@@ -56,15 +57,22 @@ func New(cfg Config, deps Deps) *Recorder {
 
 // ServiceWarning records a Warning on a Service.
 func (r *Recorder) ServiceWarning(s *model.Service, reason, message string) {
-	r.add(event{corev1.ObjectReference{
-		APIVersion: "v1", Kind: "Service", Namespace: s.Ref.Namespace, Name: s.Ref.Name, UID: types.UID(s.UID),
-	}, reason, message})
+	r.add(event{corev1.EventTypeWarning, reference(s), reason, message})
+}
+
+// ServiceNormal records on a Service that something is well again.
+func (r *Recorder) ServiceNormal(s *model.Service, reason, message string) {
+	r.add(event{corev1.EventTypeNormal, reference(s), reason, message})
+}
+
+func reference(s *model.Service) corev1.ObjectReference {
+	return corev1.ObjectReference{APIVersion: "v1", Kind: "Service", Namespace: s.Ref.Namespace, Name: s.Ref.Name, UID: types.UID(s.UID)}
 }
 
 // NodeWarning records a Warning on this node. As with the kubelet and kube-proxy, the UID that it names is the node's
 // name, which is what `kubectl describe node` looks for.
 func (r *Recorder) NodeWarning(reason, message string) {
-	r.add(event{corev1.ObjectReference{
+	r.add(event{corev1.EventTypeWarning, corev1.ObjectReference{
 		APIVersion: "v1", Kind: "Node", Name: r.cfg.NodeName, UID: types.UID(r.cfg.NodeName),
 	}, reason, message})
 }
@@ -90,7 +98,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case e := <-r.queue:
-			recorder.Event(&e.object, corev1.EventTypeWarning, e.reason, shortened(e.message))
+			recorder.Event(&e.object, e.kind, e.reason, shortened(e.message))
 		}
 	}
 }

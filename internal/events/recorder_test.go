@@ -51,14 +51,16 @@ func TestEventsReachTheirObjects(t *testing.T) {
 	// Before Run: nothing of it may be lost.
 	r.ServiceWarning(&model.Service{Ref: model.Ref{Namespace: "shop", Name: "web"}, UID: "u1"}, "ServiceNotHonoured", "spec.type: no")
 	r.NodeWarning("UnsupportedByNode", "no SCTP")
+	r.ServiceNormal(&model.Service{Ref: model.Ref{Namespace: "shop", Name: "web"}, UID: "u1"}, "EndpointAnswers", "again")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- r.Run(ctx) }()
 	want := []received{
 		{"POST /api/v1/namespaces/shop/events", "Service", "shop/web", "u1", "Warning", "ServiceNotHonoured", "spec.type: no", "switchyard", "node-1"},
 		{"POST /api/v1/namespaces/default/events", "Node", "/node-1", "node-1", "Warning", "UnsupportedByNode", "no SCTP", "switchyard", "node-1"},
+		{"POST /api/v1/namespaces/shop/events", "Service", "shop/web", "u1", "Normal", "EndpointAnswers", "again", "switchyard", "node-1"},
 	}
-	if diff := cmp.Diff(want, []received{<-events, <-events}); diff != "" {
+	if diff := cmp.Diff(want, []received{<-events, <-events, <-events}); diff != "" {
 		t.Errorf("Events (-want +got):\n%s", diff)
 	}
 	cancel()
