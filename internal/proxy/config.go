@@ -60,12 +60,21 @@ type Subscription interface {
 type Planner interface {
 	Apply(snap *model.Snapshot, ch model.Changes) (p *plan.Plan, changed []model.Ref, full bool)
 	SetAddrs(addrs []netip.Addr)
+	SetSilent(silent plan.Silence)
 }
 
 // Conntrack is the kernel's connection tracking table; conntrack.Table is one.
 type Conntrack interface {
 	UDPFlows(family model.Family, keep func(conntrack.Flow) bool) ([]conntrack.Flow, error)
 	Delete(flows []conntrack.Flow) (int, error)
+}
+
+// Quarantine finds endpoints that do not answer this node; quarantine.Watch is one.
+type Quarantine interface {
+	// Applied says what the kernel has from now on, and for which state of the cluster. It does not block.
+	Applied(p *plan.Plan, snapshot *model.Snapshot)
+	// Silent carries all endpoints that do not answer, each time that they change.
+	Silent() <-chan plan.Silence
 }
 
 // Events tells users about their objects; events.Recorder is one.
@@ -83,6 +92,8 @@ type Deps struct {
 	Backend      Backend
 	// Conntrack may be nil: stale UDP flows are then left to expire.
 	Conntrack Conntrack
+	// Quarantine may be nil: endpoints that stop answering then keep their share of connections.
+	Quarantine Quarantine
 	Events    Events
 	Health    *Health
 	Metrics   *Metrics

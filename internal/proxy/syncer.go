@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/switchyard-net/switchyard/internal/model"
@@ -23,7 +22,8 @@ type Syncer struct {
 	desired  *plan.Plan      // for snapshot
 	applied  *plan.Plan      // what the kernel has; nil: not known
 	changed  map[model.Ref]struct{}
-	full     bool // everything may differ
+	full     bool                // everything may differ
+	silent   <-chan plan.Silence // nil: none comes
 	pending  pendingChanges
 	udp      udpCleaner
 	reported reporter
@@ -33,7 +33,7 @@ type Syncer struct {
 func NewSyncer(config Config, deps Deps) *Syncer {
 	config = config.withDefaults()
 	_, inspects := deps.Backend.(Inspector)
-	return &Syncer{
+	s := &Syncer{
 		config:   config,
 		deps:     deps,
 		ports:    newHealthPorts(config, deps),
@@ -42,6 +42,10 @@ func NewSyncer(config Config, deps Deps) *Syncer {
 		udp:      newUDPCleaner(config.Families, deps),
 		reported: newReporter(deps),
 	}
+	if deps.Quarantine != nil {
+		s.silent = deps.Quarantine.Silent()
+	}
+	return s
 }
 
 // batch is a result of Subscription.Next.
@@ -76,7 +80,11 @@ func (s *Syncer) Run(ctx context.Context) error {
 				return err
 			}
 		case addrs := <-s.deps.Addrs:
-			s.readdress(addrs)
+			s.deps.Planner.SetAddrs(addrs)
+			s.replan(model.Changes{})
+		case silent := <-s.silent:
+			s.deps.Planner.SetSilent(silent)
+			s.replan(model.Changes{})
 		case <-timer.C:
 		}
 		if s.snapshot != nil {
@@ -119,15 +127,11 @@ func (s *Syncer) absorb(b batch) error {
 	return nil
 }
 
-// readdress plans for other addresses of this node.
-func (s *Syncer) readdress(addrs []netip.Addr) {
-	s.deps.Planner.SetAddrs(addrs)
-	if s.snapshot != nil {
-		s.replan(model.Changes{})
-	}
-}
-
+// replan plans for the newest snapshot, if there is one, that differs in this from the one planned for last.
 func (s *Syncer) replan(changes model.Changes) {
+	if s.snapshot == nil {
+		return
+	}
 	desired, changed, full := s.deps.Planner.Apply(s.snapshot, changes)
 	s.desired = desired
 	s.full = s.full || full
@@ -289,4 +293,7 @@ func (s *Syncer) settled() {
 	s.deps.Health.updated(s.config.Families)
 	s.deps.Metrics.applied.Set(float64(s.snapshot.Version))
 	s.pending.settle(time.Now(), s.deps.Metrics)
+	if s.deps.Quarantine != nil {
+		s.deps.Quarantine.Applied(s.desired, s.snapshot)
+	}
 }
