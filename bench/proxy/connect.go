@@ -25,12 +25,12 @@ func ask(target netip.AddrPort, timeout time.Duration) (netip.Addr, error) {
 	}
 }
 
-func askOnce(target netip.AddrPort, timeout time.Duration) (netip.Addr, error) {
+// socket returns a TCP socket whose calls end after a time, and whose connection is reset when it is closed.
+func socket(timeout time.Duration) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("open a socket: %w", err)
+		return -1, fmt.Errorf("open a socket: %w", err)
 	}
-	defer unix.Close(fd)
 	limit := unix.NsecToTimeval(timeout.Nanoseconds())
 	err = errors.Join(
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit),
@@ -38,8 +38,32 @@ func askOnce(target netip.AddrPort, timeout time.Duration) (netip.Addr, error) {
 		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}),
 	)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("set up a socket: %w", err)
+		return -1, errors.Join(fmt.Errorf("set up a socket: %w", err), unix.Close(fd))
 	}
+	return fd, nil
+}
+
+// firstPacket returns how long the handshake of one connection takes: its first packet is the one that meets all rules.
+// As ask, it is for a thread in the client's namespace.
+func firstPacket(target netip.AddrPort) (time.Duration, error) {
+	fd, err := socket(2 * time.Second)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	began := time.Now()
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(target.Port()), Addr: target.Addr().As4()}); err != nil {
+		return 0, fmt.Errorf("connect to %s: %w", target, err)
+	}
+	return time.Since(began), nil
+}
+
+func askOnce(target netip.AddrPort, timeout time.Duration) (netip.Addr, error) {
+	fd, err := socket(timeout)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	defer unix.Close(fd)
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(target.Port()), Addr: target.Addr().As4()}); err != nil {
 		return netip.Addr{}, fmt.Errorf("connect to %s: %w", target, err)
 	}

@@ -14,13 +14,17 @@ func TestGoalsCompareLargestSize(t *testing.T) {
 		{System: "kube-proxy", Mode: "nftables", Case: "start", Services: 10000, Metric: "to last rule", Value: 60},
 		{System: "switchyard", Mode: "nftables", Case: "endpoint change", Services: 1000, Metric: "p50", Value: 2},
 		{System: "switchyard", Mode: "nftables", Case: "endpoint change", Services: 10000, Metric: "p50", Value: 4},
+		{System: "switchyard", Mode: "iptables-nft", Case: "start", Services: 10000, Metric: "to last rule", Value: 20},
 	}
 	got := goals(rows, []int{1000, 10000})
-	if len(got) != 2 {
-		t.Fatalf("%d goals, want the two that were measured: %q", len(got), got)
+	want := []string{"goal met    nftables: start", "goal MISSED iptables-nft: seconds", "goal MISSED nftables: endpoint change p50"}
+	if len(got) != len(want) {
+		t.Fatalf("%d goals, want those that were measured: %q", len(got), got)
 	}
-	if !strings.HasPrefix(got[0], "goal met    start") || !strings.HasPrefix(got[1], "goal MISSED endpoint change p50") {
-		t.Errorf("goals %q: want the start's met and the growth's missed", got)
+	for i := range want {
+		if !strings.HasPrefix(got[i], want[i]) {
+			t.Errorf("goal %q; want %s", got[i], want[i])
+		}
 	}
 }
 

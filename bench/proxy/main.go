@@ -55,7 +55,7 @@ func parse() (options, error) {
 	flag.IntVar(&o.changes, "changes", 100, "endpoints to replace, one at a time")
 	flag.StringVar(&sizes, "services", "1000,10000", "numbers of Services, ascending")
 	flag.DurationVar(&o.pace, "min-sync-period", time.Millisecond, "minSyncPeriod of every system; 0: its own default, 1s for kube-proxy")
-	flag.StringVar(&o.only, "only", "", "measure only the systems whose name and mode contain this")
+	flag.StringVar(&o.only, "only", "", "measure only the systems whose name and mode contain one of these words, such as \"switchyard\" or \"iptables-nft,ipvs\"")
 	flag.StringVar(&o.binaries, "bin", "bin", "directory of the programs that make has built")
 	flag.StringVar(&o.out, "out", filepath.Join("bench", "out"), "directory of the results")
 	flag.Parse()
@@ -89,7 +89,7 @@ func bench(ctx context.Context, o options) (err error) {
 		return fmt.Errorf("clear up after an earlier run: %w", err)
 	}
 	dir := filepath.Join(o.out, "proxy-run")
-	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), linkLegacyIPTables(filepath.Join(dir, "iptables-legacy"))); err != nil {
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), linkIPTables(dir)); err != nil {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "starting etcd and kube-apiserver")
@@ -107,6 +107,16 @@ func bench(ctx context.Context, o options) (err error) {
 	return errors.Join(err, publish(ctx, o, rows))
 }
 
+// measures reports whether -only asks for a system.
+func (o options) measures(s system) bool {
+	for word := range strings.SplitSeq(o.only, ",") {
+		if strings.Contains(s.String(), word) {
+			return true
+		}
+	}
+	return false
+}
+
 // measureAll measures every system at every size, against the one API server.
 func measureAll(ctx context.Context, o options, control *controlPlane, dir string) ([]report.Row, error) {
 	var rows []report.Row
@@ -119,7 +129,7 @@ func measureAll(ctx context.Context, o options, control *controlPlane, dir strin
 		}
 		fmt.Fprintf(os.Stderr, "%d Services with %d endpoints each (%.0fs)\n", size, endpointsPerService, time.Since(began).Seconds())
 		for _, system := range systems() {
-			if !strings.Contains(system.String(), o.only) {
+			if !o.measures(system) {
 				continue
 			}
 			fmt.Fprintf(os.Stderr, "%s, %d Services\n", system, size)

@@ -23,8 +23,13 @@ const (
 	loadRounds   = 11
 	loadWorkers  = 4
 	loadCount    = 20000
-	loadDuration = time.Second
+	loadDuration = 500 * time.Millisecond
+	// firstPackets is how many connections are opened one by one through each Service whose latency is compared.
+	firstPackets = 3000
 )
+
+// errUnfinished says that a system's first sync did not end within its limit.
+var errUnfinished = errors.New("not finished")
 
 // run is the measurement of one system with the corpus as it is.
 type run struct {
@@ -63,10 +68,17 @@ func (r *run) measure(ctx context.Context, control *controlPlane) (err error) {
 		func(ctx context.Context) error { return r.firstSync(ctx, began) },
 		r.endpointChanges,
 		func(context.Context) error { return r.memory() },
+		r.ruleset,
+		func(context.Context) error { return r.firstPackets() },
 		func(context.Context) error { return r.connectionRates() },
 	}
 	for _, step := range steps {
-		if err := step(ctx); err != nil {
+		err := step(ctx)
+		if errors.Is(err, errUnfinished) {
+			fmt.Fprintf(os.Stderr, "  %v\n", err)
+			return nil
+		}
+		if err != nil {
 			return errors.Join(fmt.Errorf("measure %s with %d Services: %w", r.system, r.corpus.services, err), r.process.exited())
 		}
 	}
@@ -81,16 +93,19 @@ func (r *run) start(ctx context.Context, kubeconfig string) (err error) {
 	}
 	args := append(r.system.command(r.binaries), "--config="+configuration)
 	command := r.network.node.Command(ctx, args[0], args[1:]...)
-	if r.system.path != "" {
-		command.Env = append(os.Environ(), "PATH="+filepath.Join(r.dir, r.system.path)+":"+os.Getenv("PATH"))
-	}
+	command.Env = append(os.Environ(), "PATH="+filepath.Join(r.dir, r.system.variant())+":"+os.Getenv("PATH"))
 	r.process, err = startProcess(command, filepath.Join(r.dir, name+".log"))
 	return err
 }
 
-// firstSync waits until Services all over the corpus answer, then makes sure that all do.
+// firstSync waits until Services all over the corpus answer, then makes sure that all do. A system that does not get there
+// within its limit is one result among others.
 func (r *run) firstSync(ctx context.Context, began time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, firstSyncTimeout)
+	limit := firstSyncTimeout
+	if r.system.limit > 0 {
+		limit = r.system.limit
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	go func() {
 		select {
@@ -107,6 +122,10 @@ func (r *run) firstSync(ctx context.Context, began time.Time) error {
 		sample = append(sample, frontend(i*(r.corpus.services-1)/(sampled-1)))
 	}
 	last, err := answering(ctx, r.network.client, sample, samplePause)
+	if err != nil && r.process.exited() == nil && r.system.limit > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		r.record("start", "not finished after", "s", limit.Seconds())
+		return fmt.Errorf("%w after %s", errUnfinished, limit)
+	}
 	if err != nil {
 		return fmt.Errorf("wait for the first rules: %w", err)
 	}
@@ -197,6 +216,53 @@ func (r *run) memory() error {
 	return nil
 }
 
+// ruleset records what the kernel has come to hold.
+func (r *run) ruleset(ctx context.Context) error {
+	s, err := r.rulesetSize(ctx)
+	if err != nil {
+		return err
+	}
+	r.record("ruleset", "rules", "count", float64(s.rules))
+	r.record("ruleset", "chains", "count", float64(s.chains))
+	r.record("ruleset", "elements", "count", float64(s.elements))
+	if r.system.guest {
+		r.record("ruleset", "virtual servers", "count", float64(s.servers))
+		r.record("ruleset", "real servers", "count", float64(s.reals))
+	}
+	fmt.Fprintf(os.Stderr, "  %d rules, %d chains, %d elements\n", s.rules, s.chains, s.elements)
+	return nil
+}
+
+// firstPackets opens connections one by one: to a pod directly, through the first Service and through the last one, in
+// turns. The rest of a connection does not depend on the rules.
+func (r *run) firstPackets() error {
+	names := []string{"direct", "first Service", "last Service"}
+	targets := []netip.AddrPort{pod(0, 0), frontend(0), frontend(r.corpus.services - 1)}
+	took := make([][]time.Duration, len(targets))
+	err := r.network.client.Do(func() error {
+		for range firstPackets {
+			for i, target := range targets {
+				latency, err := firstPacket(target)
+				if err != nil {
+					return err
+				}
+				took[i] = append(took[i], latency)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("open connections one by one: %w", err)
+	}
+	for i, name := range names {
+		r.record("first packet", name+" p50", "us", microseconds(percentile(took[i], 50)))
+		r.record("first packet", name+" p99", "us", microseconds(percentile(took[i], 99)))
+	}
+	fmt.Fprintf(os.Stderr, "  first packet p50: direct %s, first Service %s, last Service %s\n",
+		percentile(took[0], 50), percentile(took[1], 50), percentile(took[2], 50))
+	return nil
+}
+
 // connectionRates connects through the first Service, through the last one, and to a pod directly, in turns.
 func (r *run) connectionRates() error {
 	last := r.corpus.services - 1
@@ -224,5 +290,7 @@ func (r *run) connectionRates() error {
 		rates[0][loadRounds/2], rates[1][loadRounds/2], rates[2][loadRounds/2])
 	return nil
 }
+
+func microseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -32,11 +32,15 @@ func publish(ctx context.Context, o options, rows []report.Row) error {
 	}
 	fmt.Printf(`  start:  from exec to the first connection through the last of the Services (all are tried)
   change: from the beginning of the API write to the rule in the kernel, one endpoint replaced after the other;
-          nftables: the kernel's announcement of the commit; iptables (legacy): connections until the new pod answers
+          nftables: the kernel's announcement of the commit; others: connections until the new pod answers
+  ruleset: what the kernel has, counted by listing it; elements are those of nftables sets and ipsets
+  first packet: the handshake of %d connections each, one by one and in turns
   connections: connect, one byte there, four back, reset; median of %d rounds in turns; p99 of all
+  modes: iptables is its legacy variant, iptables-nft the other; ipvs is measured in User Mode Linux on one virtual
+          processor, and to be compared with ipvs only
   minSyncPeriod is %s (0s: each system's own default; 1ms: a change never waits for kube-proxy's one sync a second)
 
-`, loadRounds, o.pace)
+`, firstPackets, loadRounds, o.pace)
 	if err := report.Table(os.Stdout, rows); err != nil {
 		return err
 	}
@@ -44,75 +48,4 @@ func publish(ctx context.Context, o options, rows []report.Row) error {
 		fmt.Println(goal)
 	}
 	return report.Write(o.out, "proxy", rows)
-}
-
-// ratio is one goal: a value over another, with a bound on the quotient.
-type ratio struct {
-	text     string
-	of, over value
-	limit    float64
-	atLeast  bool
-}
-
-// value names one measured value.
-type value struct {
-	system, mode, name, metric string
-	services                   int
-}
-
-// goalServices is the number of Services for which the goals are set.
-const goalServices = 10000
-
-// goals compares with the numbers that the project has set itself, as far as they were measured.
-func goals(rows []report.Row, sizes []int) []string {
-	largest, smallest := sizes[len(sizes)-1], sizes[0]
-	if largest < goalServices {
-		return nil
-	}
-	ours := func(name, metric string, n int) value { return value{"switchyard", "nftables", name, metric, n} }
-	theirs := func(name, metric string, n int) value { return value{"kube-proxy", "nftables", name, metric, n} }
-	ratios := []ratio{
-		{"start to last rule, of kube-proxy's", ours("start", "to last rule", largest), theirs("start", "to last rule", largest), 1.0 / 30, false},
-		{"endpoint change p99, of kube-proxy's p50", ours("endpoint change", "p99", largest), theirs("endpoint change", "p50", largest), 1.0 / 20, false},
-		{"RSS, of kube-proxy's", ours("memory", "rss", largest), theirs("memory", "rss", largest), 1.0 / 3, false},
-		{"connections through the last Service, of direct", ours("connections last Service", "rate", largest), ours("connections direct", "rate", largest), 0.9, true},
-		{"connections through the last Service, of kube-proxy's", ours("connections last Service", "rate", largest), theirs("connections last Service", "rate", largest), 1, true},
-	}
-	if largest != smallest {
-		for _, metric := range []string{"p50", "cpu each"} {
-			ratios = append(ratios, ratio{
-				fmt.Sprintf("endpoint change %s, from %d to %d Services", metric, smallest, largest),
-				ours("endpoint change", metric, largest), ours("endpoint change", metric, smallest), 1.3, false,
-			})
-		}
-	}
-	var lines []string
-	for _, r := range ratios {
-		if line, ok := r.line(rows); ok {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
-
-func (r ratio) line(rows []report.Row) (string, bool) {
-	of, known := r.of.in(rows)
-	over, alsoKnown := r.over.in(rows)
-	if !known || !alsoKnown || over == 0 {
-		return "", false
-	}
-	quotient := of / over
-	bound, met := "at most", quotient <= r.limit
-	if r.atLeast {
-		bound, met = "at least", quotient >= r.limit
-	}
-	verdict := "met"
-	if !met {
-		verdict = "MISSED"
-	}
-	return fmt.Sprintf("goal %-6s %s: %.3g (%s %.3g)", verdict, r.text, quotient, bound, r.limit), true
-}
-
-func (v value) in(rows []report.Row) (float64, bool) {
-	return report.Find(rows, v.system, v.mode, v.name, v.services, v.metric)
 }
