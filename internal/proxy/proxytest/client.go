@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/switchyard-net/switchyard/internal/lab/sctp"
 	"github.com/switchyard-net/switchyard/internal/model"
 	"github.com/switchyard-net/switchyard/internal/plan"
 )
@@ -28,7 +29,7 @@ type outcome struct {
 	// server and source are what the server said: its name, and the client's address as it saw it.
 	server  string
 	source  netip.Addr
-	refused bool  // ICMP port unreachable, or a TCP reset
+	refused bool  // ICMP port unreachable, a TCP reset, or an SCTP abort
 	silent  bool  // nothing within the client's patience
 	err     error // anything else
 }
@@ -89,16 +90,18 @@ func (n *network) dial(host string, pkt plan.Packet, patience time.Duration) (co
 	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
 	defer cancel()
 	from := netip.AddrPortFrom(pkt.From, n.ports.next())
-	err = n.namespaces[host].Do(func() error {
-		switch pkt.Protocol {
-		case model.TCP:
-			dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(from)}
+	ns := n.namespaces[host]
+	if pkt.Protocol == model.SCTP {
+		return sctp.Dial(ctx, ns, from, pkt.To)
+	}
+	err = ns.Do(func() error {
+		var dialer net.Dialer
+		if pkt.Protocol == model.TCP {
+			dialer.LocalAddr = net.TCPAddrFromAddrPort(from)
 			conn, err = dialer.DialContext(ctx, "tcp", pkt.To.String())
-		case model.UDP:
-			dialer := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(from)}
+		} else {
+			dialer.LocalAddr = net.UDPAddrFromAddrPort(from)
 			conn, err = dialer.DialContext(ctx, "udp", pkt.To.String())
-		default:
-			conn, err = dialSCTP(ctx, from, pkt.To)
 		}
 		return err
 	})

@@ -11,11 +11,11 @@ import (
 	"golang.org/x/net/ipv6"
 
 	"github.com/switchyard-net/switchyard/internal/lab"
+	"github.com/switchyard-net/switchyard/internal/lab/sctp"
 )
 
 // serve starts the servers of all hosts. They end when their sockets are closed with the test.
 func (n *network) serve(ports []uint16) {
-	sctp := hasSCTP()
 	for _, h := range hosts() {
 		ns := n.namespaces[h.name]
 		if h.name == "client-2" {
@@ -25,6 +25,9 @@ func (n *network) serve(ports []uint16) {
 		if h.node == "" && h.name != "client" {
 			all = append(all, ports...)
 		}
+		associations, err := sctp.Open(ns)
+		n.must(err)
+		n.t.Cleanup(func() { associations.Close() })
 		slices.Sort(all)
 		for _, port := range slices.Compact(all) {
 			name := h.name
@@ -34,9 +37,7 @@ func (n *network) serve(ports []uint16) {
 			n.must(n.serveTCP(ns, name, port))
 			n.must(n.serveUDP(ns, name, "udp4", port))
 			n.must(n.serveUDP(ns, name, "udp6", port))
-			if sctp {
-				n.must(n.serveSCTP(ns, name, port))
-			}
+			n.must(n.serveSCTP(associations, name, port))
 		}
 	}
 }
@@ -50,6 +51,17 @@ func (n *network) serveTCP(ns *lab.Namespace, name string, port uint16) error {
 		return err
 	}); err != nil {
 		return fmt.Errorf("listen on port %d of %s: %w", port, ns.Name(), err)
+	}
+	n.t.Cleanup(func() { listener.Close() })
+	go accept(listener, name)
+	return nil
+}
+
+// serveSCTP is serveTCP for associations.
+func (n *network) serveSCTP(host *sctp.Host, name string, port uint16) error {
+	listener, err := host.Listen(port)
+	if err != nil {
+		return err
 	}
 	n.t.Cleanup(func() { listener.Close() })
 	go accept(listener, name)

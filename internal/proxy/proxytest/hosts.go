@@ -11,7 +11,7 @@ import (
 // thisNode is the node whose proxy is tested.
 const thisNode = "node-1"
 
-// The two ports on which every host of the topology answers, over TCP, UDP and (where the kernel has it) SCTP.
+// The two ports on which every host of the topology answers, over TCP, UDP and SCTP.
 const (
 	portA = 8080
 	portB = 9090
