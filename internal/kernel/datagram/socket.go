@@ -1,0 +1,196 @@
+package datagram
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// Socket is a UDP socket. Read and Write belong to one goroutine; WriteTo and Close may be called from any.
+type Socket struct {
+	conn *net.UDPConn
+	raw  syscall.RawConn
+	// The state of the call under way. The closures are made once, or each call would allocate.
+	reading, writing   *Batch
+	count, sent        int
+	errno              syscall.Errno
+	readSome, sendSome func(fd uintptr) bool
+}
+
+// Listen returns a socket on an address that others may listen on as well. If the address is the unspecified one, replies
+// leave from the address that a request was sent to, and the IPv6 one serves both families, as far as the host does.
+func Listen(addr netip.AddrPort) (*Socket, error) {
+	var failed error
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return errors.Join(c.Control(func(fd uintptr) { failed = prepare(int(fd), addr.Addr()) }), failed)
+	}}
+	conn, err := config.ListenPacket(context.Background(), "udp", address(addr))
+	if err != nil {
+		return nil, fmt.Errorf("listen on UDP %s: %w", addr, err)
+	}
+	s := &Socket{conn: conn.(*net.UDPConn)}
+	if s.raw, err = s.conn.SyscallConn(); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	s.readSome, s.sendSome = s.tryRead, s.trySend
+	return s, nil
+}
+
+// address returns what makes package net listen on both families, where that is meant.
+func address(addr netip.AddrPort) string {
+	if addr.Addr() == netip.IPv6Unspecified() {
+		return fmt.Sprintf(":%d", addr.Port())
+	}
+	return addr.String()
+}
+
+// prepare sets the options of a socket before it is bound.
+func prepare(fd int, addr netip.Addr) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+		return fmt.Errorf("set SO_REUSEPORT: %w", err)
+	}
+	if !addr.IsUnspecified() {
+		return nil
+	}
+	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil {
+		return fmt.Errorf("get SO_DOMAIN: %w", err)
+	}
+	if family == unix.AF_INET {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+}
+
+// LocalAddr returns the address that the socket is bound to.
+func (s *Socket) LocalAddr() *net.UDPAddr { return s.conn.LocalAddr().(*net.UDPAddr) }
+
+// Close closes the socket; a Read under way returns net.ErrClosed.
+func (s *Socket) Close() error { return s.conn.Close() }
+
+// Read waits for packets and returns how many it has put into b: 1 to Size.
+func (s *Socket) Read(b *Batch) (int, error) {
+	b.prepare(b.received)
+	s.reading = b
+	if err := s.raw.Read(s.readSome); err != nil {
+		return 0, err
+	}
+	if s.errno != 0 {
+		return 0, fmt.Errorf("recvmmsg: %w", s.errno)
+	}
+	b.received = s.count
+	return s.count, nil
+}
+
+// tryRead reads what there is; false: nothing.
+func (s *Socket) tryRead(fd uintptr) bool {
+	for {
+		n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.reading.in)), Size, unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return false
+		}
+		s.count, s.errno = int(n), errno
+		return true
+	}
+}
+
+// Write sends the queued replies. A reply that the kernel refuses is lost, as datagrams may be, and counted.
+func (s *Socket) Write(b *Batch) (lost int, err error) {
+	for s.sent = 0; s.sent < b.queued && err == nil; {
+		s.writing = b
+		if err = s.raw.Write(s.sendSome); err != nil {
+			lost = b.queued - s.sent
+		} else if s.errno != 0 {
+			lost++
+			s.sent++ // sendmmsg fails only for the first of its packets
+		}
+	}
+	b.queued = 0
+	return lost, err
+}
+
+// trySend sends as many as the socket takes; false: it is full.
+func (s *Socket) trySend(fd uintptr) bool {
+	b := s.writing
+	for {
+		n, _, errno := syscall.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.out[s.sent])),
+			uintptr(b.queued-s.sent), unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return false
+		case 0:
+			s.sent += int(n)
+		}
+		s.errno = errno
+		return true
+	}
+}
+
+// WriteTo sends one packet to where another came from.
+func (s *Socket) WriteTo(packet []byte, to *Peer) error {
+	if len(packet) == 0 {
+		return errors.New("an empty packet")
+	}
+	iov := unix.Iovec{Base: &packet[0]}
+	iov.SetLen(len(packet))
+	header := unix.Msghdr{Name: (*byte)(unsafe.Pointer(&to.name)), Namelen: to.nameLen, Iov: &iov}
+	header.SetIovlen(1)
+	if to.ctlLen > 0 {
+		header.Control, header.Controllen = &to.control[0], to.ctlLen
+	}
+	var errno syscall.Errno
+	err := s.raw.Write(func(fd uintptr) bool {
+		for {
+			_, _, errno = syscall.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&header)), unix.MSG_DONTWAIT)
+			if errno != unix.EINTR {
+				return errno != unix.EAGAIN
+			}
+		}
+	})
+	runtime.KeepAlive(packet)
+	if err == nil && errno != 0 {
+		err = fmt.Errorf("sendmsg to %s: %w", to.From, errno)
+	}
+	return err
+}
+
+// Steer makes the sockets of this one's address take turns in getting packets, by the CPU that a packet is received on:
+// the n that were bound after the first ones do, and those first ones get nothing (SO_ATTACH_REUSEPORT_CBPF, socket(7),
+// Linux 4.5). A packet for which no such socket is left goes to any of them, by the hash of its addresses.
+func (s *Socket) Steer(first, n int) error {
+	program, err := bpf.Assemble([]bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtCPUID},
+		bpf.ALUOpConstant{Op: bpf.ALUOpMod, Val: uint32(n)},
+		bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: uint32(first)},
+		bpf.RetA{},
+	})
+	if err != nil {
+		return fmt.Errorf("assemble the program that spreads packets: %w", err)
+	}
+	filter := make([]unix.SockFilter, len(program))
+	for i, p := range program {
+		filter[i] = unix.SockFilter{Code: p.Op, Jt: p.Jt, Jf: p.Jf, K: p.K}
+	}
+	var failed error
+	err = s.raw.Control(func(fd uintptr) {
+		failed = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF,
+			&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return fmt.Errorf("attach the program that spreads packets: %w", err)
+	}
+	return nil
+}
