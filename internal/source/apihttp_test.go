@@ -264,6 +264,7 @@ func (e encoding) events(w io.Writer, gv schema.GroupVersion) func(watch.EventTy
 		if kind == watch.Error {
 			return errs.Encode(&watch.Event{Type: kind, Object: o})
 		}
-		return objects.Encode(&watch.Event{Type: kind, Object: o})
+		// Encoding sets the kind in the object for the time that it takes.
+		return objects.Encode(&watch.Event{Type: kind, Object: o.DeepCopyObject()})
 	}
 }
