@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/coredns/caddy"
+	coredns "github.com/coredns/coredns/plugin"
 
 	"github.com/switchyard-net/switchyard/internal/dns/zone"
 	"github.com/switchyard-net/switchyard/internal/model"
@@ -25,20 +26,20 @@ type Deps struct {
 	Keeps Keeps
 	// Selector parses a label selector; source.ParseSelector does. nil: labels and namespace_labels are errors.
 	Selector func(string) (func(model.Labels) bool, error)
-	// PodAt returns the pod of this node that has an address, for `pods verified` and autopath; nil: nothing is known
+	// PodAt returns the pod of this node that has an address, for `pods verified`, autopath and metadata; nil: nothing is known
 	// of pods, `pods verified` has no pod records and autopath does nothing.
 	PodAt func(netip.Addr) (Pod, bool)
-	// Search is the search list of the machine, which autopath tries after that of the cluster.
+	// Search is the search list of the machine, fully qualified, which autopath tries after that of the cluster.
 	Search []string
 	// Addrs are the addresses at which pods reach this server, for the NS records; nil: those of the server block's `bind`,
-	// else of the machine.
+	// else of the machine, without loopback.
 	Addrs func() []netip.Addr
 }
 
 // Keeps says which facts the source keeps only on demand.
 type Keeps struct {
-	PodNames bool // for endpoint_pod_names: source.Config.OmitPodNames is false
-	Labels   bool // for labels: source.Config.Labels is true
+	PodNames bool // for endpoint_pod_names: source.Config.OmitPodNames is false, zone.Config.PodNames is true
+	Labels   bool // for labels and namespace_labels: source.Config.Labels is true
 }
 
 // Pod is a pod of this node.
@@ -51,6 +52,15 @@ type Pod struct {
 // server starts. resolve is called for each server block that uses a directive, and returns what the server at hand works with.
 func Register(resolve func(*caddy.Controller) (Deps, error)) {
 	for _, name := range []string{Directive, KubernetesDirective} {
-		_ = name
+		coredns.Register(name, func(c *caddy.Controller) error {
+			deps, err := resolve(c)
+			if err != nil {
+				return coredns.Error(name, err)
+			}
+			if err := setup(c, name, deps); err != nil {
+				return coredns.Error(name, err)
+			}
+			return nil
+		})
 	}
 }

@@ -70,6 +70,11 @@ type Reply struct {
 // answer point into it, and so keep its case. Nothing is allocated if msg has room for q.Size bytes, but for name servers,
 // addresses with mistakes in names of pods, and options that select by labels.
 func (z *Zones) Answer(msg []byte, q Question) ([]byte, Reply) {
+	return z.AnswerFrom(z.live.Table(), msg, q)
+}
+
+// AnswerFrom is Answer from a table, for several answers that have to fit together.
+func (z *Zones) AnswerFrom(t *Table, msg []byte, q Question) ([]byte, Reply) {
 	var r request
 	if !z.parse(&r, q.Name) {
 		return msg, Reply{Cause: Outside}
@@ -78,7 +83,7 @@ func (z *Zones) Answer(msg []byte, q Question) ([]byte, Reply) {
 		return msg, Reply{Cause: Transfer}
 	}
 	c := composer{
-		zones: z, table: z.live.Table(), request: &r,
+		zones: z, table: t, request: &r,
 		writer: writer{msg: msg, size: q.Size, ttl: z.options.TTL},
 		zone:   msg[questionAt+r.zoneAt : questionAt+len(q.Name)],
 	}

@@ -20,6 +20,7 @@ type Snapshots interface {
 // from any goroutine.
 type Live struct {
 	table   atomic.Pointer[Table]
+	synced  chan struct{} // closed with the first complete snapshot
 	config  Config
 	builder builder // used by Run alone
 }
@@ -38,13 +39,16 @@ type Config struct {
 
 // NewLive returns a Live with an empty table that is not synced.
 func NewLive(c Config) *Live {
-	l := &Live{config: c, builder: builder{podNames: c.PodNames}}
+	l := &Live{config: c, synced: make(chan struct{}), builder: builder{podNames: c.PodNames}}
 	l.table.Store(&Table{seed: maphash.MakeSeed()})
 	return l
 }
 
 // Table returns the present table; it is never nil.
 func (l *Live) Table() *Table { return l.table.Load() }
+
+// Synced returns a channel that is closed once there was a complete snapshot.
+func (l *Live) Synced() <-chan struct{} { return l.synced }
 
 // Run follows s until ctx is done, and returns nil then.
 func (l *Live) Run(ctx context.Context, s Snapshots) error {
@@ -62,6 +66,9 @@ func (l *Live) apply(snap *model.Snapshot, changes model.Changes) {
 	before := l.Table()
 	next := l.builder.update(before, snap, changes, time.Now())
 	l.table.Store(next)
+	if !before.synced {
+		close(l.synced)
+	}
 	if l.config.Programmed != nil && !changes.All {
 		for ref := range changes.Services {
 			l.programmed(before, next, ref)
