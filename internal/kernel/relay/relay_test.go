@@ -249,10 +249,12 @@ func TestNextServer(t *testing.T) {
 	r.set(bad, good)
 	relay, addr := start(t, r)
 	for range 10 {
-		got, err := io.ReadAll(dial(t, addr))
+		c := dial(t, addr)
+		got, err := io.ReadAll(c)
 		if err != nil || string(got) != "good" {
 			t.Fatalf("read %q, %v", got, err)
 		}
+		c.Close()
 	}
 	if s := relay.Stats(); s.Retried != 10 || s.Failed != 10 || r.failed[bad] != 10 {
 		t.Errorf("%+v, %d failures told; want ten", s, r.failed[bad])
