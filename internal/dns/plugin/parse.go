@@ -69,8 +69,8 @@ func properties() map[string]func(*parser, []string) error {
 		"namespace_labels":       (*parser).namespaceLabels,
 		"fallthrough":            (*parser).fallsThrough,
 		"ttl":                    (*parser).ttl,
-		"noendpoints":            flag(func(o *zone.Options) { o.NoEndpoints = true }),
-		"zonal":                  flag(func(o *zone.Options) { o.Zonal = true }),
+		"noendpoints":            toggle(func(o *zone.Options) { o.NoEndpoints = true }),
+		"zonal":                  toggle(func(o *zone.Options) { o.Zonal = true }),
 		"ignore":                 (*parser).ignore,
 		"startup_timeout":        (*parser).timeout,
 		"multicluster":           (*parser).multicluster,
@@ -83,8 +83,8 @@ func properties() map[string]func(*parser, []string) error {
 	}
 }
 
-// flag reads a property without arguments.
-func flag(set func(*zone.Options)) func(*parser, []string) error {
+// toggle reads a property without arguments.
+func toggle(set func(*zone.Options)) func(*parser, []string) error {
 	return func(p *parser, args []string) error {
 		if len(args) > 0 {
 			return p.ArgErr()
