@@ -245,4 +245,6 @@ func (l *rawListener) Close() error {
 }
 
 // Addr implements net.Listener.
-func (l *rawListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv6unspecified, Port: int(l.port)} }
+func (l *rawListener) Addr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv6unspecified, Port: int(l.port)}
+}

@@ -25,7 +25,7 @@ type Host struct {
 // Open returns the host of a namespace, of which there may be only one. Ports without a listener refuse.
 func Open(ns *lab.Namespace) (*Host, error) {
 	h := &Host{ns: ns}
-	if kernelHas() {
+	if Kernel() {
 		return h, nil
 	}
 	err := ns.Do(func() (err error) {
@@ -65,7 +65,7 @@ func (h *Host) Close() error {
 // Dial connects in a namespace from a source address and port. What refuses gives ECONNREFUSED, the end of ctx a timeout.
 func Dial(ctx context.Context, ns *lab.Namespace, from, to netip.AddrPort) (conn net.Conn, err error) {
 	dial := dialRaw
-	if kernelHas() {
+	if Kernel() {
 		dial = dialKernel
 	}
 	err = ns.Do(func() error {
@@ -75,8 +75,9 @@ func Dial(ctx context.Context, ns *lab.Namespace, from, to netip.AddrPort) (conn
 	return conn, err
 }
 
-// kernelHas reports whether the kernel has SCTP sockets.
-func kernelHas() bool {
+// Kernel reports whether the kernel has SCTP sockets. A socket of the kernel answers from addresses of its host only, and
+// from the one that the way back prefers: a host that is to answer for others has to be redirected to itself.
+func Kernel() bool {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, syscall.IPPROTO_SCTP)
 	if err != nil {
 		return false

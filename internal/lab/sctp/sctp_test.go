@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -125,5 +126,65 @@ func TestKernelSockets(t *testing.T) {
 	guesttest.Run(t, guest.Machine{}, func(t *testing.T) {
 		t.Run("Associations", testAssociations)
 		t.Run("Refusals", testRefusals)
+		t.Run("Translation", testTranslation)
 	})
 }
+
+// testTranslation connects through a router that translates both addresses, as a node does for a Service.
+func testTranslation(t *testing.T) {
+	client, server := two(t)
+	router := lab.ForTest(t).Namespace("router")
+	run := func(ns *lab.Namespace, command string) {
+		t.Helper()
+		words := strings.Fields(command)
+		if out, err := ns.Command(t.Context(), words[0], words[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s in %s: %v\n%s", command, ns.Name(), err, out)
+		}
+	}
+	for i, ns := range []*lab.Namespace{client, server} {
+		err := lab.Link(ns, router, lab.LinkOptions{
+			A: lab.End{Name: "up", Addresses: prefixes(fmt.Sprintf("198.51.100.%d/31", 2*i), fmt.Sprintf("2001:db8:1::%d/127", 2*i))},
+			B: lab.End{Name: ns.Name(), Addresses: prefixes(fmt.Sprintf("198.51.100.%d/31", 2*i+1), fmt.Sprintf("2001:db8:1::%d/127", 2*i+1))},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, setting := range []string{"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"} {
+		if err := router.SetSysctl(setting, "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ program, from, via, service, server, seen string }{
+		{"iptables", "198.51.100.0", "198.51.100.1", "203.0.113.1", "198.51.100.2", "198.51.100.3"},
+		{"ip6tables", "2001:db8:1::", "2001:db8:1::1", "2001:db8:2::1", "2001:db8:1::2", "2001:db8:1::3"},
+	} {
+		run(client, fmt.Sprintf("ip route add %s via %s", c.service, c.via))
+		to := netip.AddrPortFrom(netip.MustParseAddr(c.server), 5000)
+		run(router, fmt.Sprintf("%s -t nat -A PREROUTING -d %s -p sctp --dport 5001 -j DNAT --to-destination %s", c.program, c.service, to))
+		run(router, fmt.Sprintf("%s -t nat -A POSTROUTING -p sctp -j MASQUERADE", c.program))
+		from, service := netip.AddrPortFrom(netip.MustParseAddr(c.from), 1234), netip.AddrPortFrom(netip.MustParseAddr(c.service), 5001)
+		conn, err := dial(t, client, patience, from.String(), service.String())
+		if err != nil {
+			t.Fatalf("%s -> %s: %v", from, service, err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		seen, err := bufio.NewReader(conn).ReadString('\n')
+		if err != nil || netip.MustParseAddrPort(strings.TrimSpace(seen)).Addr().String() != c.seen {
+			t.Errorf("%s -> %s: the server saw %q, %v; want %s", from, service, seen, err, c.seen)
+		}
+	}
+}
+
+func prefixes(texts ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range texts {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
+}
+
+func TestTranslation(t *testing.T) { testTranslation(t) }

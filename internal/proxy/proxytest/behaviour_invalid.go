@@ -50,7 +50,7 @@ func (s *subject) strayAnswerArrives(from, to string) bool {
 	if _, err := out.WriteTo(segment, &net.IPAddr{IP: receiver.v4.AsSlice()}); err != nil {
 		s.t.Fatal(err)
 	}
-	if err := in.SetReadDeadline(time.Now().Add(silencePatience)); err != nil {
+	if err := in.SetReadDeadline(time.Now().Add(silencePatience())); err != nil {
 		s.t.Fatal(err)
 	}
 	buffer := make([]byte, 1500)

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/switchyard-net/switchyard/internal/lab/guest"
 	"github.com/switchyard-net/switchyard/internal/lab/sctp"
 	"github.com/switchyard-net/switchyard/internal/model"
 	"github.com/switchyard-net/switchyard/internal/plan"
@@ -21,8 +22,13 @@ import (
 // answerPatience is how long a client waits for an answer that is expected: only a broken backend takes it.
 const answerPatience = 5 * time.Second
 
-// silencePatience is how long a client listens for an answer that must not come.
-const silencePatience = 250 * time.Millisecond
+// silencePatience is how long a client listens for an answer that must not come. In a guest, those that come are slow.
+func silencePatience() time.Duration {
+	if guest.Inside() {
+		return 2 * time.Second
+	}
+	return 250 * time.Millisecond
+}
 
 // outcome is what a client saw of one connection or datagram.
 type outcome struct {

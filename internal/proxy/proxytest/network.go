@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/switchyard-net/switchyard/internal/lab"
+	"github.com/switchyard-net/switchyard/internal/lab/sctp"
 	"github.com/switchyard-net/switchyard/internal/model"
 )
 
@@ -16,6 +17,7 @@ type network struct {
 	topology   *lab.Topology
 	namespaces map[string]*lab.Namespace // by the names of hosts
 	ports      *clientPorts
+	lan        *lab.LAN // that of the nodes
 }
 
 // newNetwork builds the topology. Nodes and internet also answer on the ports given: where a packet that a Service should
@@ -28,6 +30,7 @@ func newNetwork(t *testing.T, ports []uint16) *network {
 	}
 	n.namespaces["client-2"] = n.namespaces["client"]
 	lan, wan := n.topology.LAN("lan"), n.topology.LAN("wan")
+	n.lan = lan
 	n.join(lan, thisNode, "lan0")
 	n.join(lan, "node-2", "lan0")
 	n.join(wan, "client", "wan0")
@@ -120,6 +123,10 @@ func (n *network) routes() {
 	}
 	for _, p := range serviceNetworks() {
 		n.command("internet", "ip", "route", "add", "local", p.String(), "dev", "lo")
+	}
+	if sctp.Kernel() {
+		n.command("internet", "iptables", "-t", "nat", "-A", "PREROUTING", "-p", "sctp", "-j", "REDIRECT")
+		n.command("internet", "ip6tables", "-t", "nat", "-A", "PREROUTING", "-p", "sctp", "-j", "REDIRECT")
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // TestNothingPassesWithoutBackend runs the table where no rules are: every probe must fail but those of packets that are
-// nobody's.
+// nobody's, which must not.
 func TestNothingPassesWithoutBackend(t *testing.T) {
 	scenarios := Scenarios(t)
 	n := newNetwork(t, probedPorts(scenarios))
@@ -15,7 +15,10 @@ func TestNothingPassesWithoutBackend(t *testing.T) {
 		remove := n.addExtra(s.ExtraAddrs)
 		for _, step := range s.Steps {
 			for i, err := range n.probeAll(step.Probes) {
-				if probe := step.Probes[i]; err == nil && probe.Want.Verdict != plan.Pass {
+				switch probe := step.Probes[i]; {
+				case probe.Want.Verdict == plan.Pass && err != nil:
+					t.Errorf("%s%s: %s: %v", s.Name, step.suffix, probe, err)
+				case probe.Want.Verdict != plan.Pass && err == nil:
 					t.Errorf("%s%s: %s: succeeded without a backend", s.Name, step.suffix, probe)
 				}
 			}
