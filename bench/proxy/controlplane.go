@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -18,7 +17,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/switchyard-net/switchyard/internal/lab"
 )
@@ -33,7 +31,8 @@ const (
 // controlPlane is an etcd and an API server in a namespace of their own.
 type controlPlane struct {
 	lab        *lab.Lab
-	lan        *lab.LAN // where a node reaches the API server
+	lan        *lab.LAN // where a node reaches the API server; nil in a guest
+	namespace  *lab.Namespace
 	client     kubernetes.Interface
 	kubeconfig string // path
 	processes  []*process
@@ -57,6 +56,7 @@ func startControlPlane(ctx context.Context, binaries, dir string) (_ *controlPla
 	if err != nil {
 		return nil, err
 	}
+	c.namespace = control
 	if err := c.lan.Join(control, "eth0", controlAddress); err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func startControlPlane(ctx context.Context, binaries, dir string) (_ *controlPla
 		}
 		c.processes = append(c.processes, started)
 	}
-	if err := c.connect(control); err != nil {
+	if c.client, err = newClient(c.kubeconfig, control); err != nil {
 		return nil, err
 	}
 	return c, c.waitReady(ctx)
@@ -129,24 +129,6 @@ contexts:
 current-context: bench
 `, server, token), 0o600),
 	)
-}
-
-// connect makes the client of the benchmark itself, which reaches into the control plane's namespace.
-func (c *controlPlane) connect(control *lab.Namespace) error {
-	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
-	if err != nil {
-		return fmt.Errorf("read the kubeconfig: %w", err)
-	}
-	config.QPS = -1
-	config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		to, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return nil, err
-		}
-		return control.Dial(ctx, network, to)
-	}
-	c.client, err = kubernetes.NewForConfig(config)
-	return err
 }
 
 // waitReady waits for the API server and makes the Node that the systems under test run on.

@@ -81,10 +81,16 @@ func (a *announcements) close() error { return a.conn.Close() }
 
 // connections detects a change of any kind of rules by connecting until the new endpoint answers: one connection in ten
 // meets it. It lags by about two milliseconds, and costs some processor time.
-type connections struct{ client *lab.Namespace }
+type connections struct {
+	client *lab.Namespace
+	pause  time.Duration // between two attempts
+}
 
-// connectionPause is the time between two attempts.
-const connectionPause = 200 * time.Microsecond
+// Pauses between two attempts: a guest has one processor, on which the system under test has to work too.
+const (
+	connectionPause = 200 * time.Microsecond
+	guestPause      = 5 * time.Millisecond
+)
 
 func (c connections) watch(ctx context.Context, next change) <-chan time.Time {
 	found := make(chan time.Time, 1)
@@ -97,7 +103,7 @@ func (c connections) watch(ctx context.Context, next change) <-chan time.Time {
 					found <- time.Now()
 					return nil
 				}
-				time.Sleep(connectionPause)
+				time.Sleep(c.pause)
 			}
 			return ctx.Err()
 		})

@@ -15,7 +15,10 @@ import (
 
 const (
 	firstSyncTimeout = 10 * time.Minute
-	changeTimeout    = time.Minute
+	// changeTimeout bounds a change; in the guest, kube-proxy takes 10 to 20 s of its hundreds of small commands alone.
+	changeTimeout = 5 * time.Minute
+	// guestChanges is how many endpoints are replaced there, at most.
+	guestChanges = 5
 	// sampled Services, first and last among them, are polled for the first sync; all others are tried after it.
 	sampled     = 20
 	samplePause = 20 * time.Millisecond
@@ -59,6 +62,11 @@ func (r *run) measure(ctx context.Context, control *controlPlane) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.network.close()) }()
+	if control.lan == nil {
+		if r.corpus.client, err = wireUp(r.network, control.kubeconfig); err != nil {
+			return err
+		}
+	}
 	began := time.Now()
 	if err := r.start(ctx, control.kubeconfig); err != nil {
 		return err
@@ -179,7 +187,11 @@ func (r *run) detector() (detector, error) {
 	if r.system.announced {
 		return newAnnouncements(r.network.node)
 	}
-	return connections{client: r.network.client}, nil
+	pause := connectionPause
+	if r.system.guest {
+		pause = guestPause
+	}
+	return connections{r.network.client, pause}, nil
 }
 
 // oneChange returns the time from the write's beginning until the change is in force.

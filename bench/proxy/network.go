@@ -33,6 +33,7 @@ type network struct {
 	client, node, pods *lab.Namespace
 }
 
+// In a guest there is no control network, nil: see wireUp.
 func newNetwork(ctx context.Context, control *lab.LAN) (_ *network, err error) {
 	l, err := lab.New("bench-node")
 	if err != nil {
@@ -64,8 +65,12 @@ func (n *network) connect(ctx context.Context, control *lab.LAN) error {
 		A: lab.End{Name: "eth0", Addresses: []netip.Prefix{podAddress}},
 		B: lab.End{Name: "pods", Addresses: []netip.Prefix{podGateway}},
 	}
+	join := func() error { return control.Join(n.node, "eth0", nodeAddress) }
+	if control == nil {
+		join = func() error { return n.node.AddAddress("lo", netip.PrefixFrom(nodeAddress.Addr(), 32)) }
+	}
 	return errors.Join(
-		control.Join(n.node, "eth0", nodeAddress),
+		join(),
 		lab.Link(n.client, n.node, toClient),
 		lab.Link(n.pods, n.node, toPods),
 		n.client.AddDefaultRoute(clientGateway.Addr()),
