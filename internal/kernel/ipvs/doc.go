@@ -1,3 +1,3 @@
-// Package ipvs speaks to the kernel's IP Virtual Server over generic netlink (linux/ip_vs.h): it lists virtual servers
-// with their real servers, and changes many of them with one system call.
+// Package ipvs speaks to the kernel's IP Virtual Server over generic netlink (linux/ip_vs.h): it lists the virtual
+// servers that go by packet mark, with their real servers, and changes thousands of them with one system call.
 package ipvs
