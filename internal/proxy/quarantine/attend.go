@@ -12,14 +12,15 @@ func (w *Watch) attend(ctx context.Context, e *endpoint, now time.Time) (more bo
 	case e.busy || now.Before(e.rest):
 		return true
 	case e.silence != nil:
+		e.busy = true
 		w.start(ctx, e, forReturn, now)
 		return true
 	case !e.doubted.IsZero():
 		w.try(ctx, e, now)
 		return true
 	case e.lesson.due(now):
-		// Trials come first.
-		if w.probing.left > probesPerSecond/2 && w.probing.take(now, 1) {
+		if !e.learning && w.probing.take(now, 1, probesPerSecond/2) { // trials come first
+			e.learning = true
 			w.start(ctx, e, forLesson, now)
 		}
 		return true
@@ -30,7 +31,7 @@ func (w *Watch) attend(ctx context.Context, e *endpoint, now time.Time) (more bo
 // try begins a trial.
 func (w *Watch) try(ctx context.Context, e *endpoint, now time.Time) {
 	t := trial{endpoint: e.addr, began: now, witnesses: w.witnesses(e)}
-	if !w.probing.take(now, len(t.own)+len(t.witnesses)) {
+	if !w.probing.take(now, len(t.own)+len(t.witnesses), 0) {
 		return
 	}
 	e.busy = true
@@ -49,7 +50,6 @@ func (w *Watch) start(ctx context.Context, e *endpoint, why purpose, now time.Ti
 	if why == forReturn && e.silence.reason == Mute {
 		wait = returnPatience
 	}
-	e.busy = true
 	p := probed{endpoint: e.addr, purpose: why, began: now}
 	w.running.Go(func() {
 		p.met = w.probeFor(ctx, why, p.endpoint, wait)
@@ -125,13 +125,16 @@ func (w *Watch) learn(p probed, now time.Time) {
 	if e == nil {
 		return
 	}
-	e.busy = false
 	if p.met == Answered {
 		e.vouched = p.began
 	}
-	switch {
-	case p.purpose == forLesson:
+	if p.purpose == forLesson {
+		e.learning = false
 		e.lesson.offer(p.met, p.began)
+		return
+	}
+	e.busy = false
+	switch {
 	case e.silence == nil:
 	case e.silence.judge(p.met, e.lesson, now):
 		w.deps.Log.Info("an endpoint answers again", "endpoint", e.addr, "services", e.services, "after", now.Sub(e.silence.since))

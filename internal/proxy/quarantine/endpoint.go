@@ -17,8 +17,9 @@ type endpoint struct {
 	answered time.Time // when the newest one began that is known to be answered
 	doubted  time.Time // when the oldest one began after that which was not answered; zero: there is none
 
-	busy bool      // a probe or a trial is under way
-	rest time.Time // none begins before this
+	busy     bool      // a trial or a probe of the silent endpoint is under way
+	rest     time.Time // none begins before this
+	learning bool      // a probe to learn from is
 	// vouched is when a probe was last answered.
 	vouched time.Time
 

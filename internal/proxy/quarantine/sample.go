@@ -47,7 +47,7 @@ func (w *Watch) note(batch []conntrack.Connection, now time.Time) {
 			}
 			continue
 		}
-		if e.silence != nil || now.Sub(e.sampled) < spacing || !w.sampling.take(now, 1) {
+		if e.silence != nil || now.Sub(e.sampled) < spacing || !w.sampling.take(now, 1, 0) {
 			continue
 		}
 		e.sampled = now
