@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	dnsserver.Quiet, caddy.Quiet = true, true
 	Register(func(*caddy.Controller) (Deps, error) { return *deps.Load(), nil })
 	err := dnsserver.SetDirectives([]string{
-		"metadata", "bind", "errors", "autopath", "transfer", "hosts", Directive, KubernetesDirective,
+		"metadata", "bind", "errors", "autopath", "transfer", Directive, KubernetesDirective, "hosts",
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

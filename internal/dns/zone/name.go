@@ -61,9 +61,9 @@ func (l *labels) within(zone string) (int, bool) {
 	return 0, false
 }
 
-// wireName returns a fully qualified name in wire format, in lower case.
+// wireName returns a fully qualified name in wire format, with its case.
 func wireName(s string) (string, error) {
-	trimmed := strings.TrimSuffix(strings.ToLower(s), ".")
+	trimmed := strings.TrimSuffix(s, ".")
 	var out []byte
 	if trimmed != "" {
 		for label := range strings.SplitSeq(trimmed, ".") {

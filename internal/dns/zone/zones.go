@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/switchyard-net/switchyard/internal/model"
 )
@@ -68,7 +69,7 @@ var errNoForwardZone = errors.New("non-reverse zone name must be used")
 func New(o Options, live *Live) (*Zones, error) {
 	z := &Zones{options: o, live: live, namespaces: map[string]struct{}{}}
 	for _, name := range o.Zones {
-		wire, err := wireName(name)
+		wire, err := wireName(strings.ToLower(name))
 		if err != nil {
 			return nil, fmt.Errorf("zone: %w", err)
 		}
@@ -78,7 +79,7 @@ func New(o Options, live *Live) (*Zones, error) {
 		}
 	}
 	for _, name := range o.Fallthrough {
-		wire, err := wireName(name)
+		wire, err := wireName(strings.ToLower(name))
 		if err != nil {
 			return nil, fmt.Errorf("fallthrough: %w", err)
 		}
