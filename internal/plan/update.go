@@ -20,6 +20,17 @@ type Report struct {
 	Repaired int
 	// Unsupported lists capabilities that the kernel lacks or that the mode does not have.
 	Unsupported []Unsupported
+	// Rulesets say how much the backend keeps in the kernel; nil: it does not know.
+	Rulesets []Ruleset
+}
+
+// Ruleset counts what a backend keeps in one of the kernel's tables.
+type Ruleset struct {
+	Family model.Family
+	// Table is the kernel's name of it, such as "nat".
+	Table string
+	// Rules and Chains are those of the backend alone.
+	Rules, Chains int
 }
 
 // Unsupported is something that a plan asks for and a node cannot do.

@@ -156,7 +156,7 @@ func (k *kernel) Sync(_ context.Context, u plan.Update) (plan.Report, error) {
 	if err != nil {
 		return plan.Report{}, err
 	}
-	report := plan.Report{}
+	report := plan.Report{Rulesets: []plan.Ruleset{{Family: model.IPv4, Table: "nat", Rules: len(k.services), Chains: 2}}}
 	if u.Full {
 		if k.touched {
 			report.Repaired = 1
@@ -256,7 +256,7 @@ func newRig(t *testing.T) *rig {
 		cluster: newCluster(), kernel: &kernel{t: t}, conntrack: &conntrack.Fake{}, events: &events{},
 		registry: prometheus.NewRegistry(), config: proxy.Config{NodeName: thisNode},
 	}
-	metrics := proxy.NewMetrics(r.registry, "nftables")
+	metrics := proxy.NewMetrics(r.registry, "iptables")
 	r.health = proxy.NewHealth(time.Minute, metrics)
 	r.deps = proxy.Deps{
 		Subscription: r.cluster,

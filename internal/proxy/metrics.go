@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/switchyard-net/switchyard/internal/model"
+	"github.com/switchyard-net/switchyard/internal/plan"
 )
 
 // Metrics are the measurements of a node's Service proxy. Those named kubeproxy_… mean what kube-proxy means by them
@@ -26,16 +27,22 @@ type Metrics struct {
 	repaired         prometheus.Counter
 	unsupported      *prometheus.GaugeVec
 	problems         prometheus.Gauge
+	rules, chains    *prometheus.GaugeVec
+	// iptablesRules is kube-proxy's name of rules in iptables mode; nil in others.
+	iptablesRules *prometheus.GaugeVec
 }
 
 // familyLabel is the label of what kube-proxy, with one proxier a family, measures for each of them.
 const familyLabel = "ip_family"
 
+// tableLabel is the label of what is measured of each of the kernel's tables.
+const tableLabel = "table"
+
 // NewMetrics returns the metrics, registered. mode is the proxy mode, part of some of kube-proxy's names.
 func NewMetrics(registry prometheus.Registerer, mode string) *Metrics {
 	d := definer{registry}
 	syncs := prometheus.ExponentialBuckets(0.001, 2, 15)
-	return &Metrics{
+	m := &Metrics{
 		syncDuration:      d.histogram("sync_proxy_rules_duration_seconds", "SyncProxyRules latency in seconds", syncs),
 		fullDuration:      d.histogram("sync_full_proxy_rules_duration_seconds", "SyncProxyRules latency in seconds for full resyncs", syncs),
 		partialDuration:   d.histogram("sync_partial_proxy_rules_duration_seconds", "SyncProxyRules latency in seconds for partial resyncs", syncs),
@@ -47,7 +54,7 @@ func NewMetrics(registry prometheus.Registerer, mode string) *Metrics {
 		endpointsTotal:    d.counter("kubeproxy", "sync_proxy_rules_endpoint_changes_total", "Cumulative proxy rules Endpoint changes"),
 		servicesTotal:     d.counter("kubeproxy", "sync_proxy_rules_service_changes_total", "Cumulative proxy rules Service changes"),
 		noLocal:           d.gauges("kubeproxy", "sync_proxy_rules_no_local_endpoints_total", "Number of services with a Local traffic policy and no endpoints", "traffic_policy", familyLabel),
-		syncFailures:      d.counters("sync_proxy_rules_"+mode+"_sync_failures_total", "Cumulative proxy "+mode+" sync failures", familyLabel),
+		syncFailures:      d.counters(syncFailuresName(mode), "Cumulative proxy "+mode+" sync failures", familyLabel),
 		conntrackDuration: d.histogram("conntrack_reconciler_sync_duration_seconds", "ReconcileConntrackFlowsLatency latency in seconds", syncs),
 		conntrackDeleted:  d.counters("conntrack_reconciler_deleted_entries_total", "Cumulative conntrack flows deleted by conntrack reconciler", familyLabel),
 		healthz:           d.counters("proxy_healthz_total", "Cumulative proxy healthz HTTP status", "code"),
@@ -59,7 +66,21 @@ func NewMetrics(registry prometheus.Registerer, mode string) *Metrics {
 		repaired:    d.counter("switchyard", "proxy_repaired_total", "Kernel operations that undid what others had changed"),
 		unsupported: d.gauges("switchyard", "proxy_unsupported", "1 for what the plan asks for and this node's kernel or proxy mode cannot do", "capability"),
 		problems:    d.gauge("switchyard", "proxy_services_with_problems", "Services of which a part cannot be honoured; see their Events"),
+		rules:       d.gauges("switchyard", "proxy_rules", "Rules that the proxy keeps in a table of the kernel", tableLabel, familyLabel),
+		chains:      d.gauges("switchyard", "proxy_chains", "Chains that the proxy keeps in a table of the kernel", tableLabel, familyLabel),
 	}
+	if mode == "iptables" {
+		m.iptablesRules = d.gauges("kubeproxy", "sync_proxy_rules_iptables_total", "Total number of iptables rules owned by kube-proxy", tableLabel, familyLabel)
+	}
+	return m
+}
+
+// syncFailuresName is kube-proxy's name of failed syncs, which in iptables mode are failed runs of iptables-restore.
+func syncFailuresName(mode string) string {
+	if mode == "iptables" {
+		return "sync_proxy_rules_iptables_restore_failures_total"
+	}
+	return "sync_proxy_rules_" + mode + "_sync_failures_total"
 }
 
 // programmingBuckets are those of kube-proxy: 0.25 s apart, then 1 s to a minute, 5 s to two, 30 s to five.
@@ -118,6 +139,17 @@ func (m *Metrics) synced(families []model.Family, full bool, took time.Duration,
 			m.partialDuration.WithLabelValues(f.String()).Observe(took.Seconds())
 		}
 		m.lastSync.WithLabelValues(f.String()).Set(unixSeconds(now))
+	}
+}
+
+// counted records how much a backend keeps in the kernel.
+func (m *Metrics) counted(rulesets []plan.Ruleset) {
+	for _, r := range rulesets {
+		m.rules.WithLabelValues(r.Table, r.Family.String()).Set(float64(r.Rules))
+		m.chains.WithLabelValues(r.Table, r.Family.String()).Set(float64(r.Chains))
+		if m.iptablesRules != nil {
+			m.iptablesRules.WithLabelValues(r.Table, r.Family.String()).Set(float64(r.Rules))
+		}
 	}
 }
 

@@ -93,6 +93,9 @@ func TestRule35_MetricsOfKubeProxy(t *testing.T) {
 			`kubeproxy_sync_proxy_rules_endpoint_changes_total`:                                               2,
 			`kubeproxy_sync_proxy_rules_service_changes_pending`:                                              0,
 			`kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family="IPv4",traffic_policy="internal"}`: 0,
+			`kubeproxy_sync_proxy_rules_iptables_total{ip_family="IPv4",table="nat"}`:                         1,
+			`switchyard_proxy_rules{ip_family="IPv4",table="nat"}`:                                            1,
+			`switchyard_proxy_chains{ip_family="IPv4",table="nat"}`:                                           2,
 			`switchyard_proxy_applied_generation`:                                                             5,
 			`switchyard_proxy_desired_generation`:                                                             5,
 		} {

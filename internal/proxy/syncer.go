@@ -225,6 +225,7 @@ func (s *Syncer) sync(ctx context.Context, start time.Time) {
 	s.deps.Metrics.synced(s.config.Families, update.Full, now.Sub(start), now)
 	s.deps.Metrics.operations.Add(float64(report.Operations))
 	s.deps.Metrics.repaired.Add(float64(report.Repaired))
+	s.deps.Metrics.counted(report.Rulesets)
 	s.pace.succeeded(now, update.Full, report.Repaired > 0)
 	if report.Repaired > 0 {
 		s.deps.Log.Warn("others had changed our rules in the kernel; they are repaired", "operations", report.Repaired)
