@@ -57,10 +57,9 @@ func Boot(ctx context.Context, m Machine) (*Guest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("boot a user mode linux guest: %w", err)
 	}
-	// The directory's own name is short and without special characters, as it becomes a parameter of the kernel.
-	shared, err := os.MkdirTemp("", "guest-")
+	shared, err := makeShared()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make the directory to share with a guest: %w", err)
 	}
 	g := &Guest{shared: shared, console: &console{copy: m.Console}, ended: make(chan struct{})}
 	if err := g.boot(ctx, m, program); err != nil {

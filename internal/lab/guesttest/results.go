@@ -26,6 +26,7 @@ type results struct {
 	root    *result
 	current *result
 	byName  map[string]*result
+	failed  bool // a test has
 }
 
 // newResults returns the results of the test of this name, which itself becomes the root.
@@ -86,6 +87,7 @@ func (r *results) line(line string) {
 	}
 	r.current = r.test(match[4])
 	r.current.outcome, r.current.ended = match[3], true
+	r.failed = r.failed || match[3] == "FAIL"
 }
 
 // print adds a line to the output of the test that has the word. What the binary says at its end is left out.
@@ -126,7 +128,7 @@ func replay(t *testing.T, r *result) {
 	for _, part := range r.parts {
 		t.Run(part.label, func(t *testing.T) { replay(t, part) })
 	}
-	// The output is a test's own, and the test of this package cannot do more about a write that fails.
+	// Nothing is left to be done about a write to the test's own output that fails.
 	_, _ = t.Output().Write(r.output.Bytes())
 	switch {
 	case !r.ended:

@@ -16,6 +16,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -30,23 +31,23 @@ const (
 	// longest is how long a run may take if the test binary has no time limit of its own.
 	longest = 10 * time.Minute
 	// reserve is kept of the binary's own time limit, to report and clear away a guest that hangs.
-	reserve = 20 * time.Second
+	reserve = 15 * time.Second
+	// reportTime is kept of the time of a run, for the test binary in the guest to say what it hangs in.
+	reportTime = 5 * time.Second
 )
 
 // Run runs f in a guest, as the body of the test t. It may be called in a subtest, and once per test.
 func Run(t *testing.T, m guest.Machine, f func(t *testing.T)) {
 	t.Helper()
+	run(t, m, longest, f)
+}
+
+// run is Run with another limit on the time that f has, guest.Boot not included.
+func run(t *testing.T, m guest.Machine, limit time.Duration, f func(t *testing.T)) {
+	t.Helper()
 	if guest.Inside() {
 		f(t)
 		return
-	}
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	limit := longest
-	if deadline, ok := t.Deadline(); ok {
-		limit = max(time.Until(deadline)-reserve, time.Second)
 	}
 	g, err := guest.Boot(t.Context(), m)
 	if err != nil {
@@ -57,22 +58,32 @@ func Run(t *testing.T, m guest.Machine, f func(t *testing.T)) {
 			t.Errorf("end the guest: %v", err)
 		}
 	})
-	ctx, cancel := context.WithTimeoutCause(t.Context(), limit, fmt.Errorf("it has not ended after %s", limit.Round(time.Second)))
-	defer cancel()
+	if deadline, ok := t.Deadline(); ok {
+		limit = min(limit, time.Until(deadline)-reserve)
+	}
 	results := newResults(t.Name())
-	command := guest.Command{Args: append([]string{program}, arguments(t.Name(), limit)...), Env: environment(), Stdout: results, Stderr: results}
-	state, err := g.Run(ctx, command)
+	state, err := runBinary(t.Context(), g, t.Name(), max(limit, 2*reportTime), results)
 	results.close()
 	if err != nil {
 		t.Errorf("the test binary in the guest: %v", err)
 	}
 	replay(t, results.root)
-	switch {
-	case !results.root.ended && err == nil:
-		t.Errorf("the test binary in the guest ended with code %d before the test did", state.Code)
-	case state.Code != 0 && !t.Failed():
-		t.Errorf("the test binary in the guest ended with code %d, although the test passed", state.Code)
+	if err == nil && state.Code != 0 && !results.failed {
+		t.Errorf("the test binary in the guest ended with code %d, although no test failed", state.Code)
 	}
+}
+
+// runBinary runs this test binary in the guest, for one test.
+func runBinary(ctx context.Context, g *guest.Guest, name string, limit time.Duration, output io.Writer) (guest.State, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return guest.State{}, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it has not ended after %s", limit.Round(time.Second)))
+	defer cancel()
+	return g.Run(ctx, guest.Command{
+		Args: append([]string{program}, arguments(name, limit-reportTime)...), Env: environment(), Stdout: output, Stderr: output,
+	})
 }
 
 // arguments returns the flags for the guest's run: this test only, and of its subtests those that were asked for here.
