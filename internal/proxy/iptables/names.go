@@ -10,10 +10,12 @@ import (
 	"github.com/switchyard-net/switchyard/internal/plan"
 )
 
-// The chains that there is one of. All our chains begin with ownPrefix or perPrefix, and no others do.
+// The chains that there is one of. All our chains begin with ownPrefix or perPrefix, and no others but those of the ipvs
+// mode, whose other rules would be without them while one mode follows the other.
 const (
-	ownPrefix = "SWITCHYARD-"
-	perPrefix = "SWY"
+	ownPrefix  = "SWITCHYARD-"
+	perPrefix  = "SWY"
+	ipvsPrefix = "SWITCHYARD-IPVS"
 
 	services    = ownPrefix + "SERVICES"    // which Service is meant
 	frontends   = ownPrefix + "FRONTENDS"   // by address
@@ -53,7 +55,7 @@ const maxComment = 255
 // isOurs reports whether a chain is one of this backend's.
 func isOurs(chain string) bool {
 	if strings.HasPrefix(chain, ownPrefix) {
-		return true
+		return !strings.HasPrefix(chain, ipvsPrefix)
 	}
 	rest, ok := strings.CutPrefix(chain, perPrefix)
 	if !ok || rest == "" {

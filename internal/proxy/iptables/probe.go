@@ -67,6 +67,22 @@ func (b *Backend) try(ctx context.Context, f *family, c capability) error {
 	})
 }
 
+// Supported returns nil if iptables and the kernel can do what this mode needs for IPv4, as proxy.Prober describes. The
+// kernel makes the tables when they are tried, and keeps them, empty.
+func (b *Backend) Supported(ctx context.Context) error {
+	for _, c := range (rules{family: model.IPv4}).capabilities() {
+		if c.optional != "" {
+			continue
+		}
+		if err := b.try(ctx, b.families[0], c); iptables.IsRefused(err) {
+			return fmt.Errorf("%s of iptables is missing: use a kernel that is built with %s, and iptables >= 1.8 (%w)", c.name, c.option, err)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // explain finds out what the kernel lacks, after an error that may be due to that. It reports true if a new try makes
 // sense, without a family or a match that this node does not have.
 func (b *Backend) explain(ctx context.Context, err error) (again bool) {
