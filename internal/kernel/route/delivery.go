@@ -52,6 +52,18 @@ func (h *Host) DeliverMarked(f model.Family, mark uint32) (changed bool, err err
 	return changed, nil
 }
 
+// Delivered returns the mark that DeliverMarked was called with; 0: it was not, or the host does not have the family.
+func (h *Host) Delivered(f model.Family) (mark uint32, err error) {
+	have, err := h.deliveryRules(f)
+	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return 0, nil
+	}
+	for _, r := range have {
+		mark = r.Mark
+	}
+	return mark, err
+}
+
 // DeliverNone undoes DeliverMarked. It is idempotent, and nothing where the host does not have the family.
 func (h *Host) DeliverNone(f model.Family) error {
 	have, err := h.deliveryRules(f)

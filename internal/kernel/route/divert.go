@@ -68,6 +68,23 @@ func (h *Host) divert(d Diversion, family int) (changed bool, err error) {
 	return changed, nil
 }
 
+// Diverts reports whether the rule and the route are there, for all families that the kernel has.
+func (h *Host) Diverts(d Diversion) (bool, error) {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		there, stale, err := h.divertRules(d, family)
+		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+			continue
+		}
+		if err != nil || !there || len(stale) > 0 {
+			return false, err
+		}
+		if routed, err := h.divertRoutes(d, family); err != nil || !routed {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 // Undivert removes the rules of the priority and the table's routes; it is idempotent.
 func (h *Host) Undivert(d Diversion) error {
 	d.Mark = 0 // so that every rule is stale

@@ -1,0 +1,147 @@
+package ipvs
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/switchyard-net/switchyard/internal/plan"
+)
+
+// tableNames are the tables that have chains of ours.
+func tableNames() []string { return []string{"mangle", "filter", "nat"} }
+
+// writeRules makes sure of a family's rules. iptables(8) shows rules otherwise than they were written, so what it shows
+// after they were written is what it has to show later.
+func (b *Backend) writeRules(ctx context.Context, f *family, r *rules, report *plan.Report) error {
+	have, err := b.savedRules(ctx, f)
+	if err != nil {
+		return err
+	}
+	text := r.text()
+	if text == f.written && have == f.saved {
+		return nil
+	}
+	f.written = ""
+	if err := b.deps.Rules.Restore(ctx, f.model, func(w io.Writer) error { return writeTables(w, r.tables(), have) }); err != nil {
+		return fmt.Errorf("write the %s rules: %w", f.model, err)
+	}
+	if f.saved, err = b.savedRules(ctx, f); err != nil {
+		return err
+	}
+	f.written = text
+	if f.saved != have {
+		report.Operations += strings.Count(f.saved, "\n")
+	}
+	return nil
+}
+
+// savedRules returns those lines of iptables-save that are about our chains, each behind the name of its table.
+func (b *Backend) savedRules(ctx context.Context, f *family) (string, error) {
+	var out strings.Builder
+	for _, table := range tableNames() {
+		err := b.deps.Rules.Save(ctx, f.model, table, func(line []byte) error {
+			if line = bytes.TrimSpace(line); isOurs(line) {
+				fmt.Fprintf(&out, "%s %s\n", table, withoutCounters(line))
+			}
+			return nil
+		})
+		if err != nil {
+			return "", fmt.Errorf("read the %s rules: %w", f.model, err)
+		}
+	}
+	return out.String(), nil
+}
+
+// isOurs reports whether a line declares one of our chains, is in one, or leads to one.
+func isOurs(line []byte) bool {
+	return bytes.HasPrefix(line, []byte(":"+prefix)) || bytes.HasPrefix(line, []byte("-A ")) && bytes.Contains(line, []byte(" "+prefix))
+}
+
+// withoutCounters cuts the counters off the declaration of a chain.
+func withoutCounters(line []byte) []byte {
+	if line[0] != ':' {
+		return line
+	}
+	declaration, _, _ := bytes.Cut(line, []byte(" ["))
+	return declaration
+}
+
+// writeTables writes the input of iptables-restore. Each table comes into force as a whole. Jumps that are there already
+// stay where they are.
+func writeTables(w io.Writer, tables []table, saved string) error {
+	out := bufio.NewWriter(w)
+	for _, t := range tables {
+		fmt.Fprintf(out, "*%s\n", t.name)
+		for _, c := range t.chains {
+			fmt.Fprintf(out, ":%s - [0:0]\n", c.name)
+		}
+		for _, c := range t.chains {
+			for _, rule := range c.rules {
+				fmt.Fprintf(out, "-A %s %s\n", c.name, rule)
+			}
+		}
+		for _, h := range t.hooks {
+			if !strings.Contains(saved, t.name+" -A "+h.rule()+"\n") {
+				fmt.Fprintf(out, "-I %s\n", strings.Replace(h.rule(), " ", " 1 ", 1))
+			}
+		}
+		fmt.Fprintln(out, "COMMIT")
+	}
+	return out.Flush()
+}
+
+// removeRules removes all jumps to our chains, and the chains.
+func (b *Backend) removeRules(ctx context.Context, f *family) error {
+	saved, err := b.savedRules(ctx, f)
+	if isWithoutTables(err) || err == nil && saved == "" {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = b.deps.Rules.Restore(ctx, f.model, func(w io.Writer) error { return writeRemoval(w, saved) })
+	if err != nil {
+		return fmt.Errorf("remove the %s rules: %w", f.model, err)
+	}
+	return nil
+}
+
+func writeRemoval(w io.Writer, saved string) error {
+	out := bufio.NewWriter(w)
+	for _, table := range tableNames() {
+		var jumps, chains []string
+		for line := range strings.Lines(saved) {
+			name, line, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if name != table {
+				continue
+			}
+			if declared, ok := strings.CutPrefix(line, ":"); ok {
+				chain, _, _ := strings.Cut(declared, " ")
+				chains = append(chains, chain)
+			} else if rule := strings.TrimPrefix(line, "-A "); !strings.HasPrefix(rule, prefix) {
+				jumps = append(jumps, rule)
+			}
+		}
+		if len(chains) == 0 {
+			continue
+		}
+		slices.Sort(chains)
+		fmt.Fprintf(out, "*%s\n", table)
+		for _, c := range chains {
+			fmt.Fprintf(out, ":%s - [0:0]\n", c)
+		}
+		for _, j := range jumps {
+			fmt.Fprintf(out, "-D %s\n", j)
+		}
+		for _, c := range chains {
+			fmt.Fprintf(out, "-X %s\n", c)
+		}
+		fmt.Fprintln(out, "COMMIT")
+	}
+	return out.Flush()
+}
