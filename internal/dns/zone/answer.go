@@ -68,29 +68,27 @@ type Reply struct {
 // Answer appends the sections of the answer to q to msg and returns the longer msg. msg holds the 12 bytes of the header,
 // which Answer neither reads nor writes, and the question as it was asked, with its case, at offset 12; the names of the
 // answer point into it, and so keep its case. Nothing is allocated if msg has room for q.Size bytes, but for name servers,
-// addresses with mistakes in names of pods, and options that select by labels.
+// names of pods that are not written as an IPv4 address, and options that select by labels.
 func (z *Zones) Answer(msg []byte, q Question) ([]byte, Reply) {
 	return z.AnswerFrom(z.live.Table(), msg, q)
 }
 
 // AnswerFrom is Answer from a table, for several answers that have to fit together.
 func (z *Zones) AnswerFrom(t *Table, msg []byte, q Question) ([]byte, Reply) {
-	var r request
-	if !z.parse(&r, q.Name) {
+	c := composer{zones: z, table: t, writer: writer{msg: msg, size: q.Size, ttl: z.options.TTL}}
+	if !z.parse(&c.request, q.Name) {
 		return msg, Reply{Cause: Outside}
 	}
 	if q.Type == typeAXFR || q.Type == typeIXFR {
 		return msg, Reply{Cause: Transfer}
 	}
-	c := composer{
-		zones: z, table: t, request: &r,
-		writer: writer{msg: msg, size: q.Size, ttl: z.options.TTL},
-		zone:   msg[questionAt+r.zoneAt : questionAt+len(q.Name)],
+	c.zone = msg[questionAt+c.request.zoneAt : questionAt+len(q.Name)]
+	if q.Type == typePTR {
+		if addr, ok := c.request.reverseAddr(); ok {
+			return c.reverse(addr)
+		}
 	}
-	if addr, ok := r.reverseAddr(); ok && q.Type == typePTR {
-		return c.reverse(addr)
-	}
-	return c.forward(z.find(c.table, &r), q)
+	return c.forward(z.find(t, &c.request), q)
 }
 
 // composer puts one answer together.
@@ -98,8 +96,8 @@ type composer struct {
 	writer
 	zones   *Zones
 	table   *Table
-	request *request
-	zone    []byte // as it was asked for
+	request request // by value: what a composer points to is on the heap
+	zone    []byte  // as it was asked for
 	reply   Reply
 }
 
@@ -177,12 +175,12 @@ func (c *composer) addresses(f *found, q Question) {
 	switch f.kind {
 	case kindAddr:
 		if want(f.addr) {
-			c.count(c.addressAt(question, f.addr))
+			c.count(c.addressAt(asked, f.addr))
 		}
 	case kindCluster:
 		for _, a := range f.entry.service.ClusterIPs {
 			if want(a) {
-				c.count(c.addressAt(question, a))
+				c.count(c.addressAt(asked, a))
 			}
 		}
 	case kindEndpoints:
@@ -191,17 +189,20 @@ func (c *composer) addresses(f *found, q Question) {
 			turn = int(q.Turn % uint32(len(f.order)))
 		}
 		for i := range f.order {
+			if c.truncated {
+				return
+			}
 			if i += turn; i >= len(f.order) {
 				i -= len(f.order)
 			}
 			if ep, _, ok := f.member(f.order[i]); ok && want(ep.Addr) && !f.repeats(i, ep) {
-				c.count(c.addressAt(question, ep.Addr))
+				c.count(c.addressAt(asked, ep.Addr))
 			}
 		}
 	case kindServer:
 		for _, s := range c.zones.servers(c.table) {
 			if want(s.addr) {
-				c.count(c.addressAt(question, s.addr))
+				c.count(c.addressAt(asked, s.addr))
 			}
 		}
 	}

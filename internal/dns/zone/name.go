@@ -149,19 +149,29 @@ func nibble(label []byte) (byte, bool) {
 
 // dashedAddr returns the address that the first label of a pod's name stands for: 10-0-0-1, 2001-db8--1.
 func dashedAddr(label []byte) (netip.Addr, bool) {
-	var buf [maxLabel]byte
-	separator := byte(':')
 	if bytes.Count(label, []byte("-")) == 3 && !bytes.Contains(label, []byte("--")) {
-		separator = '.'
+		return dashedAddr4(label)
 	}
-	b := append(buf[:0], label...)
-	for i, c := range b {
-		if c == '-' {
-			b[i] = separator
-		} else if _, ok := nibble(b[i : i+1]); !ok {
+	b := bytes.ReplaceAll(label, []byte("-"), []byte(":"))
+	for _, c := range b {
+		if _, ok := nibble([]byte{c}); !ok && c != ':' {
 			return netip.Addr{}, false
 		}
 	}
-	a, err := netip.ParseAddr(text(b))
+	a, err := netip.ParseAddr(string(b))
 	return a.Unmap(), err == nil
+}
+
+// dashedAddr4 returns an IPv4 address, without an allocation.
+func dashedAddr4(label []byte) (netip.Addr, bool) {
+	var out [4]byte
+	for i := range out {
+		part, rest, _ := bytes.Cut(label, []byte("-"))
+		v, ok := decimal(part)
+		if !ok {
+			return netip.Addr{}, false
+		}
+		out[i], label = v, rest
+	}
+	return netip.AddrFrom4(out), true
 }

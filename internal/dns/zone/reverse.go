@@ -1,29 +1,37 @@
 package zone
 
 import (
-	"iter"
+	"cmp"
 	"net/netip"
 	"slices"
 
 	"github.com/switchyard-net/switchyard/internal/model"
 )
 
-// holders returns the entries that have an address, as a cluster IP or as that of a ready endpoint.
-func (t *Table) holders(addr netip.Addr) iter.Seq[*entry] {
-	b := addr.As16()
-	hash := t.hash(b[:])
-	return func(yield func(*entry) bool) {
-		for _, item := range t.addrs.bucket(hash) {
-			if uint32(item>>32) == hash && !yield(t.entries.at(uint32(item))) {
-				return
-			}
-		}
+// holders returns items of the index among which the entries are that have an address, as a cluster IP or as that of a ready
+// endpoint, and the hash of these. It is no iterator, as that would allocate.
+func (t *Table) holders(addr netip.Addr) (items []uint64, hash uint32) {
+	hash = t.hashAddr(addr)
+	return t.addrs.bucket(hash), hash
+}
+
+// holder returns the entry of an item with that hash, nil for others.
+func (t *Table) holder(item uint64, hash uint32) *entry {
+	if uint32(item>>32) != hash {
+		return nil
 	}
+	return t.entries.at(uint32(item))
 }
 
 // hasClusterIP reports whether an address is a cluster IP of the Service.
 func (e *entry) hasClusterIP(addr netip.Addr) bool {
 	return e.service != nil && slices.Contains(e.service.ClusterIPs, addr)
+}
+
+// precedes reports whether a cluster IP that two Services claim is e's: the older one keeps it, as in the service proxy.
+func (e *entry) precedes(other *entry) bool {
+	return cmp.Or(e.service.Created.Compare(other.service.Created), cmp.Compare(e.ref.Namespace, other.ref.Namespace),
+		cmp.Compare(e.ref.Name, other.ref.Name)) < 0
 }
 
 // reveals reports whether the names of an entry may be given for its addresses. As in CoreDNS, a Namespace that does not exist
@@ -39,17 +47,22 @@ func (z *Zones) reveals(t *Table, e *entry) bool {
 // the endpoints that have it.
 func (c *composer) reverse(addr netip.Addr) ([]byte, Reply) {
 	zone := c.zones.primary
-	for e := range c.table.holders(addr) {
-		if e.hasClusterIP(addr) && c.zones.reveals(c.table, e) {
-			c.count(c.pointsTo(typePTR, &target{service: e.ref, zone: zone}))
-			return c.done()
+	var owner *entry
+	items, hash := c.table.holders(addr)
+	for _, item := range items {
+		if e := c.table.holder(item, hash); e != nil && e.hasClusterIP(addr) && c.zones.reveals(c.table, e) && (owner == nil || e.precedes(owner)) {
+			owner = e
 		}
+	}
+	if owner != nil {
+		c.count(c.pointsTo(typePTR, &target{service: owner.ref, zone: zone}))
+		return c.done()
 	}
 	if c.zones.options.NoEndpoints {
 		return c.missing()
 	}
-	for e := range c.table.holders(addr) {
-		if c.zones.reveals(c.table, e) {
+	for _, item := range items {
+		if e := c.table.holder(item, hash); e != nil && c.zones.reveals(c.table, e) {
 			c.endpointNames(e, addr, zone)
 		}
 	}
@@ -99,9 +112,11 @@ func (z *Zones) servers(t *Table) []server {
 	}
 	own := z.options.Addrs()
 	for _, addr := range own {
-		for e := range t.holders(addr) {
+		items, hash := t.holders(addr)
+		for _, item := range items {
+			e := t.holder(item, hash)
 			switch {
-			case e.service == nil || !z.exposed(t, []byte(e.ref.Namespace)):
+			case e == nil || e.service == nil || !z.exposed(t, []byte(e.ref.Namespace)):
 			case e.service.Headless:
 				for _, p := range e.ordered(z.options.EndpointPodNames) {
 					ep, _ := e.at(p)

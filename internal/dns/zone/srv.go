@@ -55,17 +55,22 @@ func weight(n int) uint16 {
 func (c *composer) endpointServices(f *found) {
 	w := weight(max(1, f.ports()))
 	begin := len(c.msg)
-	var buf [maxLabel]byte
-	var seen portSet
-	for i, p := range f.order {
+	var buf, before [maxLabel]byte
+	last := before[:0]
+	var seen portSet // of the endpoints of one name
+	for _, p := range f.order {
 		ep, ports, ok := f.member(p)
+		if c.truncated {
+			return
+		}
 		if !ok {
 			continue
 		}
-		if i > 0 && !f.sameName(f.order[i-1], p) {
-			seen = portSet{}
-		}
 		t := target{endpoint: appendEndpointName(buf[:0], ep, f.byPod), service: f.entry.ref, zone: c.zone}
+		if string(t.endpoint) != string(last) {
+			seen.clear()
+			last = append(before[:0], t.endpoint...)
+		}
 		for k := range ports {
 			if q := &ports[k]; q.Port != 0 && f.wants(q.Name, q.Protocol) && seen.add(q.Port) {
 				c.count(c.srv(w, q.Port, &t))
@@ -132,6 +137,8 @@ type portSet struct {
 	n    int
 	many map[uint16]struct{}
 }
+
+func (s *portSet) clear() { s.n, s.many = 0, nil }
 
 // add adds a port and reports whether it is new.
 func (s *portSet) add(port uint16) bool {

@@ -49,8 +49,8 @@ func (w *writer) fits(n int) bool {
 	return !w.truncated
 }
 
-// question is the owner of most records: the name that was asked for.
-const question = questionAt
+// asked is the owner of most records: the name that was asked for.
+const asked = questionAt
 
 // pointTo appends a name that occurs in the message at an offset.
 func (w *writer) pointTo(at int) {
@@ -129,7 +129,7 @@ func (w *writer) srv(weight, port uint16, t *target) bool {
 	if !w.fits(pointerSize + fixedSize + srvFixed + n) {
 		return false
 	}
-	w.pointTo(question)
+	w.pointTo(asked)
 	w.fixed(typeSRV, w.ttl, srvFixed+n)
 	w.msg = binary.BigEndian.AppendUint16(w.msg, 0) // priority
 	w.msg = binary.BigEndian.AppendUint16(w.msg, weight)
@@ -150,7 +150,7 @@ func (w *writer) pointsTo(kind uint16, t *target) bool {
 	if !w.fits(pointerSize + fixedSize + n) {
 		return false
 	}
-	w.pointTo(question)
+	w.pointTo(asked)
 	w.fixed(kind, w.ttl, n)
 	w.msg = t.append(w.msg)
 	return true
@@ -161,7 +161,7 @@ func (w *writer) wire(kind uint16, ttl uint32, data string) bool {
 	if !w.fits(pointerSize + fixedSize + len(data)) {
 		return false
 	}
-	w.pointTo(question)
+	w.pointTo(asked)
 	w.fixed(kind, ttl, len(data))
 	w.msg = append(w.msg, data...)
 	return true
