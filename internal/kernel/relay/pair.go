@@ -155,6 +155,9 @@ func (p *pair) count(w *worker) {
 	if n := p.down.carried; n > 0 {
 		w.relay.counters.down.Add(n)
 		p.down.carried = 0
+		if !p.heard {
+			w.relay.router.Heard(p.endpoint())
+		}
 		p.heard = true
 	}
 }

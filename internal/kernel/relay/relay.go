@@ -2,15 +2,11 @@ package relay
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Client is who opened a connection, or sent the first datagram of a flow.
@@ -37,8 +33,9 @@ type Router interface {
 	Next(c Client, tried []netip.AddrPort) (Target, bool)
 	// Failed says that a server could not be connected to, within the time.
 	Failed(endpoint netip.AddrPort, udp bool, reason error)
-	// Connected says that a server accepted a TCP connection.
+	// Connected says that a server accepted a TCP connection, Heard that its first byte came.
 	Connected(endpoint netip.AddrPort)
+	Heard(endpoint netip.AddrPort)
 	// Silent says that a server has not sent a byte in the first second after it was sent some.
 	Silent(endpoint netip.AddrPort)
 	// Serves reports whether the server is still one for that client: flows to others end.
@@ -100,9 +97,9 @@ type Relay struct {
 
 // New starts the workers, in the network namespace of the calling thread.
 func New(cfg Config, router Router) (*Relay, error) {
-	ns, err := os.Open("/proc/thread-self/ns/net")
+	ns, err := CurrentNamespace()
 	if err != nil {
-		return nil, fmt.Errorf("open this thread's network namespace: %w", err)
+		return nil, err
 	}
 	defer ns.Close()
 	r := &Relay{config: cfg.withDefaults(), router: router}
@@ -161,12 +158,4 @@ func (r *Relay) Stats() Stats {
 		Retried: c.retried.Load(), Failed: c.failed.Load(), BytesUp: c.up.Load(), BytesDown: c.down.Load(),
 		Datagrams: c.datagrams.Load(), DatagramsLost: c.lost.Load(), AcceptPauses: c.pauses.Load(),
 	}
-}
-
-// enter moves the calling thread, which must be locked, to a network namespace.
-func enter(ns *os.File) error {
-	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter the network namespace of the relay: %w", err)
-	}
-	return nil
 }

@@ -40,6 +40,7 @@ func (r *router) Next(c Client, tried []netip.AddrPort) (Target, bool) {
 func (r *router) Failed(e netip.AddrPort, _ bool, _ error) { r.count(&r.failed, e) }
 func (r *router) Silent(e netip.AddrPort)                  { r.count(&r.silent, e) }
 func (r *router) Connected(netip.AddrPort)                 {}
+func (r *router) Heard(netip.AddrPort)                     {}
 func (r *router) Serves(_ Client, e netip.AddrPort) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -119,9 +119,9 @@ func (w *worker) closeFD(fd int) {
 }
 
 // run is the worker's thread, which is of the worker alone and ends with it.
-func (w *worker) run(ns *os.File, started chan<- error) {
+func (w *worker) run(ns *Namespace, started chan<- error) {
 	runtime.LockOSThread()
-	err := enter(ns)
+	err := ns.enter()
 	started <- err
 	defer w.close()
 	if err != nil {
