@@ -34,6 +34,8 @@ func addKubeProxyFlags(flags *pflag.FlagSet, kp *config.KubeProxy) {
 	flags.StringVar(&kp.DetectLocal.BridgeInterface, "pod-bridge-interface", kp.DetectLocal.BridgeInterface, "bridge that pods are behind, for BridgeInterface")
 	flags.StringVar(&kp.DetectLocal.InterfaceNamePrefix, "pod-interface-name-prefix", kp.DetectLocal.InterfaceNamePrefix, "how names of pods' interfaces begin, for InterfaceNamePrefix")
 	flags.Var(int32Flag{&kp.OOMScoreAdj}, "oom-score-adj", "oom_score_adj of the process, -1000 to 1000")
+	flags.Var(modeFlag[config.Switch]{&kp.Switchyard.Quarantine}, "quarantine",
+		"what to do about endpoints that do not answer this node, though the API server has them as ready: off, observe (report them), on (no new connections until they answer)")
 	addModeFlags(flags, kp)
 	addConntrackFlags(flags, kp)
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/switchyard-net/switchyard/internal/proxy/quarantine"
 )
 
 // externalIPsGate is the feature gate that takes spec.externalIPs out of service when it is off.
@@ -29,6 +31,7 @@ func FromKubeProxy(kp *KubeProxy, hostname string) (Node, []string, error) {
 			InterfaceNamePrefix: kp.DetectLocal.InterfaceNamePrefix,
 		},
 		NodePortAddresses: kp.NodePortAddresses,
+		Quarantine:        quarantine.Mode(kp.Switchyard.Quarantine),
 		IPVS: IPVS{
 			Scheduler: kp.IPVS.Scheduler, ExcludeCIDRs: kp.IPVS.ExcludeCIDRs, StrictARP: kp.IPVS.StrictARP,
 			TCPTimeout: kp.IPVS.TCPTimeout.Duration, TCPFinTimeout: kp.IPVS.TCPFinTimeout.Duration, UDPTimeout: kp.IPVS.UDPTimeout.Duration,

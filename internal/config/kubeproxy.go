@@ -10,10 +10,37 @@ import (
 	"k8s.io/kube-proxy/config/v1alpha1"
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
+
+	"github.com/switchyard-net/switchyard/internal/proxy/quarantine"
 )
 
-// KubeProxy is kube-proxy's configuration file, which is ours too.
-type KubeProxy = v1alpha1.KubeProxyConfiguration
+// KubeProxy is kube-proxy's configuration file, which is ours too, with a block for what kube-proxy does not have.
+type KubeProxy struct {
+	v1alpha1.KubeProxyConfiguration
+	Switchyard Switchyard `json:"switchyard"`
+}
+
+// Switchyard is the block "switchyard" of the configuration file. kube-proxy warns of it, and goes on without.
+type Switchyard struct {
+	// Quarantine is "off", "observe" or "on": what to do about endpoints that do not answer this node.
+	Quarantine Switch `json:"quarantine"`
+}
+
+// Switch is a word among which are "on" and "off", that YAML 1.1 takes for booleans unless they are quoted.
+type Switch string
+
+// UnmarshalJSON takes booleans for the words that they were.
+func (s *Switch) UnmarshalJSON(text []byte) error {
+	switch string(text) {
+	case "true":
+		*s = "on"
+		return nil
+	case "false":
+		*s = "off"
+		return nil
+	}
+	return json.UnmarshalCaseSensitivePreserveInts(text, (*string)(s))
+}
 
 // ProxyMode is the type of KubeProxy's mode.
 type ProxyMode = v1alpha1.ProxyMode
@@ -57,7 +84,8 @@ func ParseKubeProxy(r io.Reader) (*KubeProxy, error) {
 // DefaultKubeProxy returns the configuration with all defaults, those of kube-proxy in its nftables mode
 // (k8s.io/kubernetes/pkg/proxy/apis/config/v1alpha1/defaults.go). The periods of the sync are zero, which asks for ours.
 func DefaultKubeProxy() *KubeProxy {
-	kp := &KubeProxy{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: kubeProxyKind}}
+	kp := &KubeProxy{}
+	kp.APIVersion, kp.Kind = v1alpha1.SchemeGroupVersion.String(), kubeProxyKind
 	kp.Mode = ModeNFTables
 	setKubeProxyDefaults(kp)
 	return kp
@@ -71,6 +99,7 @@ func setKubeProxyDefaults(kp *KubeProxy) {
 	}
 	kp.HealthzBindAddress = withPort(kp.HealthzBindAddress, anyAddress, "10256")
 	kp.MetricsBindAddress = withPort(kp.MetricsBindAddress, loopback, "10249")
+	orDefault(&kp.Switchyard.Quarantine, Switch(quarantine.On))
 	orDefault(&kp.DetectLocalMode, LocalByClusterCIDR)
 	orPointer(&kp.OOMScoreAdj, -999)
 	orPointer(&kp.IPTables.MasqueradeBit, 14)

@@ -52,6 +52,7 @@ func TestRule38_KubeadmsConfigMapIsUsedAsItIs(t *testing.T) {
 			MaxPerCore: 32768, Min: 131072, TCPEstablishedTimeout: 24 * time.Hour, TCPCloseWaitTimeout: time.Hour,
 		},
 		Endpoints:   config.NodeEndpoints{Healthz: "0.0.0.0:10256", Metrics: "127.0.0.1:10249"},
+		Quarantine:  "on",
 		OOMScoreAdj: &score,
 	}
 	if diff := cmp.Diff(want, node, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
@@ -77,6 +78,7 @@ clusterCIDR: "10.244.0.0/16, fd00:10:244::/48"
 detectLocalMode: BridgeInterface
 detectLocal: {bridgeInterface: cni0}
 nftables: {masqueradeAll: true, masqueradeBit: 7, syncPeriod: 1m, minSyncPeriod: 2s}
+switchyard: {quarantine: observe}
 conntrack: {maxPerCore: 0, min: 1, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 2h, tcpBeLiberal: true, udpTimeout: 3s, udpStreamTimeout: 4s}
 featureGates: {AllowServiceExternalIPs: false, Other: true}
 clientConnection: {qps: 50, burst: 100, contentType: application/json, acceptContentTypes: x}
@@ -103,6 +105,7 @@ windowsRunAsService: true
 			Min: 1, TCPCloseWaitTimeout: 2 * time.Hour, TCPBeLiberal: true, UDPTimeout: 3 * time.Second, UDPStreamTimeout: 4 * time.Second,
 		},
 		Endpoints:         config.NodeEndpoints{Healthz: "192.0.2.7:10256", Metrics: "[::1]:9", FailOnBind: true, Profiling: true},
+		Quarantine:        "observe",
 		OOMScoreAdj:       &score,
 		IgnoreExternalIPs: true,
 		IPVS: config.IPVS{
@@ -236,4 +239,19 @@ func FuzzParseKubeProxy(f *testing.F) {
 			t.Errorf("accepted, and not valid: %v", node.Validate())
 		}
 	})
+}
+
+// TestQuarantineIsOnOffOrObserve: YAML takes the words on and off for booleans.
+func TestQuarantineIsOnOffOrObserve(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "on", "switchyard: {}": "on", "switchyard: {quarantine: on}": "on", `switchyard: {quarantine: "on"}`: "on",
+		"switchyard: {quarantine: off}": "off", "switchyard: {quarantine: observe}": "observe",
+	} {
+		if node, _, err := parse(t, "mode: nftables\n"+text); err != nil || string(node.Quarantine) != want {
+			t.Errorf("%q: %q, %v; want %q", text, node.Quarantine, err, want)
+		}
+	}
+	if _, _, err := parse(t, "switchyard: {quarantine: maybe}"); err == nil || !strings.Contains(err.Error(), `switchyard.quarantine: "maybe": want "off", "observe" or "on"`) {
+		t.Errorf("an unknown word: %v", err)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/switchyard-net/switchyard/internal/plan"
+	"github.com/switchyard-net/switchyard/internal/proxy/quarantine"
 )
 
 // Node is the configuration of `switchyard node`. The field names of errors are those of KubeProxyConfiguration, which
@@ -31,6 +32,8 @@ type Node struct {
 	IPVS      IPVS
 	Conntrack Conntrack
 	Endpoints NodeEndpoints
+	// Quarantine says what happens to endpoints that do not answer this node.
+	Quarantine quarantine.Mode
 	// OOMScoreAdj is written to /proc/self/oom_score_adj, -1000..1000; nil: leave it.
 	OOMScoreAdj *int
 	// IgnoreExternalIPs takes spec.externalIPs out of service (feature gate AllowServiceExternalIPs off, KEP-5707).
@@ -127,6 +130,9 @@ func (n Node) Validate() error {
 	}
 	if _, err := plan.ParseNodePortAddresses(n.NodePortAddresses); err != nil {
 		errs = append(errs, err)
+	}
+	if _, err := quarantine.ParseMode(string(n.Quarantine)); err != nil {
+		errs = append(errs, fmt.Errorf("switchyard.quarantine: %w", err))
 	}
 	for path, address := range map[string]string{"healthzBindAddress": n.Endpoints.Healthz, "metricsBindAddress": n.Endpoints.Metrics} {
 		if address == "" {

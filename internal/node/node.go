@@ -147,10 +147,12 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	}
 	defer table.Close()
+	watch, unwatch := n.watch()
+	defer unwatch()
 
 	group, ctx := errgroup.WithContext(ctx)
 	changed := make(chan []netip.Addr, 1)
-	syncer := proxy.NewSyncer(n.syncerConfig(), proxy.Deps{
+	deps := proxy.Deps{
 		Subscription: n.source.Subscribe(),
 		Planner:      plan.NewPlanner(n.plan, addrs),
 		Backend:      backend,
@@ -162,7 +164,12 @@ func (n *Node) Run(ctx context.Context) error {
 		Check:        func(snap *model.Snapshot) error { return n.checkNetworks(host, snap) },
 		Addrs:        changed,
 		Settled:      n.settled,
-	})
+	}
+	if watch != nil {
+		deps.Quarantine = watch
+		group.Go(func() error { return watch.Run(ctx) })
+	}
+	syncer := proxy.NewSyncer(n.syncerConfig(), deps)
 	group.Go(func() error { return n.events.Run(ctx) })
 	group.Go(func() error { return n.source.Run(ctx) })
 	group.Go(func() error { return followAddrs(ctx, host, addrs, changed) })

@@ -2,12 +2,9 @@ package quarantine
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,7 +88,8 @@ func (w *Watch) Silent() <-chan plan.Silence { return w.silent }
 // tick is how often samples and endpoints that wait for something are gone through.
 const tick = 50 * time.Millisecond
 
-// Run watches until ctx is done. It fails if the kernel does not tell of connections any more.
+// Run watches until ctx is done, and returns nil. If the kernel does not tell of connections any more, those endpoints
+// that are silent by then are still put back when they answer.
 func (w *Watch) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	reading := make(chan error, 1)
@@ -110,10 +108,11 @@ func (w *Watch) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case err := <-reading:
-			if ctx.Err() != nil || errors.Is(err, os.ErrClosed) {
+			reading = nil
+			if ctx.Err() != nil {
 				return nil
 			}
-			return fmt.Errorf("watch for endpoints that do not answer: %w", err)
+			w.deps.Log.Error("endpoints that do not answer are no longer noticed", "error", err)
 		case batch := <-w.batches:
 			w.note(batch, time.Now())
 		case <-w.wake:
