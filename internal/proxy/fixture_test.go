@@ -193,6 +193,13 @@ func (k *kernel) dump() string {
 	return strings.Join(out, "")
 }
 
+// planned returns the part of the plan that is the node's, as last applied.
+func (k *kernel) planned() plan.Node {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.node
+}
+
 func (k *kernel) history() []call {
 	k.mu.Lock()
 	defer k.mu.Unlock()

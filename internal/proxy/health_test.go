@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,9 +62,10 @@ func TestRule22_UnhealthyWhenAChangeWaitsTooLong(t *testing.T) {
 		r.cluster.sync()
 		defer r.start(t)()
 		synctest.Wait()
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		r.kernel.fail = func() error {
-			if broken {
+			if broken.Load() {
 				return errors.New("injected")
 			}
 			return nil
@@ -77,7 +79,7 @@ func TestRule22_UnhealthyWhenAChangeWaitsTooLong(t *testing.T) {
 		if diff := cmp.Diff([2]int{503, 503}, r.codes()); diff != "" {
 			t.Errorf("after the timeout (-want +got):\n%s", diff)
 		}
-		broken = false
+		broken.Store(false)
 		time.Sleep(11 * time.Second)
 		if diff := cmp.Diff([2]int{200, 200}, r.codes()); diff != "" {
 			t.Errorf("after recovery (-want +got):\n%s", diff)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ type faulty struct {
 	nftables.Kernel
 	mu  sync.Mutex
 	rng *rand.Rand
-	off bool
+	off atomic.Bool
 }
 
 var errInjected = errors.New("injected")
@@ -35,7 +36,7 @@ var errInjected = errors.New("injected")
 func (f *faulty) strike() (before, after error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.off || f.rng.IntN(10) != 0 {
+	if f.off.Load() || f.rng.IntN(10) != 0 {
 		return nil, nil
 	}
 	if f.rng.IntN(2) == 0 {
@@ -104,7 +105,7 @@ func ruleset(t *testing.T, ns *lab.Namespace) []string {
 func (r *rig) wantRuleset(t *testing.T, ns *lab.Namespace) []string {
 	t.Helper()
 	fresh, faults := backend(t, ns, 0)
-	faults.off = true
+	faults.off.Store(true)
 	r.cluster.mu.Lock()
 	defer r.cluster.mu.Unlock()
 	p, _, _ := plan.NewPlanner(plan.Config{NodeName: thisNode, NodePorts: plan.NodePortSelection{Primary: true}}, nil).
@@ -145,7 +146,7 @@ func TestFaultsOfTheKernelAndKills(t *testing.T) {
 	defer r.start(t)()
 	want := r.wantRuleset(t, clean)
 	r.expectRuleset(t, ns, want, "after all faults")
-	faults.off = true
+	faults.off.Store(true)
 	for family, keyword := range map[string]string{"IPv4": "ip", "IPv6": "ip6"} {
 		if out, err := ns.Command(t.Context(), "nft", "delete", "table", keyword, nftables.DefaultTable).CombinedOutput(); err != nil {
 			t.Errorf("delete the %s table: %v: %s", family, err, out)
@@ -191,7 +192,8 @@ func TestRule27_InTheKernel(t *testing.T) {
 	node := l.Host(lan, "node", "192.0.2.11/24", "10.244.0.1/32", "10.244.0.2/32")
 	r := newRig(t)
 	b, faults := backend(t, node, 0)
-	faults.off, r.deps.Backend = true, b
+	faults.off.Store(true)
+	r.deps.Backend = b
 	var table *conntrack.Table
 	l.Must(node.Do(func() (err error) {
 		table, err = conntrack.Open()

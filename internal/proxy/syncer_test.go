@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,9 +102,10 @@ func TestRule31_FailuresLoseNothing(t *testing.T) {
 func TestRule31_RetriesWithBackOffAndTellsTheNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		r.kernel.fail = func() error {
-			if broken {
+			if broken.Load() {
 				return errors.New("no such device")
 			}
 			return nil
@@ -125,7 +127,7 @@ func TestRule31_RetriesWithBackOffAndTellsTheNode(t *testing.T) {
 		if r.health.Ready() == nil {
 			t.Error("ready without any rule in the kernel")
 		}
-		broken = false
+		broken.Store(false)
 		time.Sleep(15 * time.Second)
 		if diff := cmp.Diff(r.want(), r.kernel.dump()); diff != "" {
 			t.Errorf("kernel (-want +got):\n%s", diff)
@@ -218,7 +220,7 @@ func TestRule34_NodeChangesAreFollowedWithoutFlush(t *testing.T) {
 		synctest.Wait()
 		r.cluster.node(&model.Node{Name: thisNode, Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.99")}})
 		time.Sleep(time.Second)
-		if got := fmt.Sprint(r.kernel.node.NodePorts.Addrs); got != "[192.0.2.99]" {
+		if got := fmt.Sprint(r.kernel.planned().NodePorts.Addrs); got != "[192.0.2.99]" {
 			t.Errorf("node ports answer on %s after the node's address changed", got)
 		}
 		if last := r.kernel.history()[len(r.kernel.history())-1]; !last.full {

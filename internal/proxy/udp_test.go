@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -175,9 +176,10 @@ func TestRule27_CleansAfterProgrammingAndTriesAgain(t *testing.T) {
 		r.cluster.service(s)
 		r.cluster.slices(s.Ref, slice(s, "10.244.0.1 rs"))
 		r.conntrack.Add(flow(flows[0]))
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		r.kernel.fail = func() error {
-			if broken {
+			if broken.Load() {
 				return errors.New("injected")
 			}
 			return nil
@@ -196,7 +198,7 @@ func TestRule27_CleansAfterProgrammingAndTriesAgain(t *testing.T) {
 		if r.conntrack.Lists() != 0 {
 			t.Error("flows were ended before the rules were in the kernel: their next packet would bring them back")
 		}
-		broken = false
+		broken.Store(false)
 		time.Sleep(time.Minute)
 		if got := left(r.conntrack, flows); got != nil {
 			t.Errorf("flows %q are left after failures that passed", got)
