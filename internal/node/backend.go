@@ -8,12 +8,17 @@ import (
 	"log/slog"
 
 	"github.com/switchyard-net/switchyard/internal/config"
+	"github.com/switchyard-net/switchyard/internal/kernel/ipset"
 	"github.com/switchyard-net/switchyard/internal/kernel/iptables"
+	"github.com/switchyard-net/switchyard/internal/kernel/ipvs"
 	"github.com/switchyard-net/switchyard/internal/kernel/nft"
+	"github.com/switchyard-net/switchyard/internal/kernel/route"
 	"github.com/switchyard-net/switchyard/internal/kernel/sysctl"
 	"github.com/switchyard-net/switchyard/internal/proxy"
 	iptablesmode "github.com/switchyard-net/switchyard/internal/proxy/iptables"
+	ipvsmode "github.com/switchyard-net/switchyard/internal/proxy/ipvs"
 	"github.com/switchyard-net/switchyard/internal/proxy/nftables"
+	"github.com/switchyard-net/switchyard/internal/proxy/userspace"
 )
 
 // kind is one way to make rules that the kernel keeps apart from the others: a mode, and of iptables a variant.
@@ -62,7 +67,7 @@ func (i *instance) supported(ctx context.Context) error {
 }
 
 // open returns the backend of a kind. It touches nothing yet.
-func open(ctx context.Context, k kind, log *slog.Logger) (_ *instance, err error) {
+func open(ctx context.Context, k kind, settings config.IPVS, log *slog.Logger) (_ *instance, err error) {
 	i := &instance{kind: k}
 	defer func() {
 		if err != nil {
@@ -74,8 +79,12 @@ func open(ctx context.Context, k kind, log *slog.Logger) (_ *instance, err error
 		i.backend, err = i.openNFTables(nftables.Config{}, log)
 	case config.ModeIPTables:
 		i.backend, err = i.openIPTables(ctx, log)
+	case config.ModeIPVS:
+		i.backend, err = i.openIPVS(ctx, settings, log)
+	case config.ModeUserspace:
+		i.backend, err = i.openUserspace(log)
 	default:
-		err = fmt.Errorf("mode %q is being built", k.mode)
+		err = fmt.Errorf("bug: mode %q has no backend", k.mode)
 	}
 	return i, err
 }
@@ -98,4 +107,44 @@ func (i *instance) openIPTables(ctx context.Context, log *slog.Logger) (*iptable
 	// Where the system was to decide, now it is known.
 	i.kind.variant = conn.Variant()
 	return iptablesmode.New(iptablesmode.Config{}, iptablesmode.Deps{Kernel: conn, Sysctl: sysctl.Tree{}, Log: log})
+}
+
+func (i *instance) openIPVS(ctx context.Context, settings config.IPVS, log *slog.Logger) (*ipvsmode.Backend, error) {
+	servers, err := ipvs.Open()
+	if err != nil {
+		return nil, err
+	}
+	i.closers = append(i.closers, servers)
+	sets, err := ipset.Open()
+	if err != nil {
+		return nil, err
+	}
+	i.closers = append(i.closers, sets)
+	rules, err := iptables.Open(ctx, iptables.Options{})
+	if err != nil {
+		return nil, err
+	}
+	i.closers = append(i.closers, rules)
+	host, err := route.Open()
+	if err != nil {
+		return nil, err
+	}
+	i.closers = append(i.closers, host)
+	return ipvsmode.New(ipvsmode.Config{
+		Scheduler: settings.Scheduler,
+		Timeouts:  ipvs.Timeouts{TCP: settings.TCPTimeout, TCPFin: settings.TCPFinTimeout, UDP: settings.UDPTimeout},
+		StrictARP: settings.StrictARP,
+	}, ipvsmode.Deps{Servers: servers, Sets: sets, Rules: rules, Routes: host, Sysctls: sysctl.Tree{}, Log: log})
+}
+
+func (i *instance) openUserspace(log *slog.Logger) (*userspace.Backend, error) {
+	rules, err := i.openNFTables(nftables.Config{Handover: nftables.Handover{FirstPort: userspace.DefaultFirstPort}}, log)
+	if err != nil {
+		return nil, err
+	}
+	backend, err := userspace.New(userspace.Config{}, userspace.Deps{Rules: rules, Log: log})
+	if err == nil {
+		i.closers = append(i.closers, backend)
+	}
+	return backend, err
 }

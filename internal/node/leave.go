@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/switchyard-net/switchyard/internal/config"
 	"github.com/switchyard-net/switchyard/internal/kernel/leftovers"
 )
 
@@ -35,7 +36,7 @@ func cleanUp(ctx context.Context, keep kind, log *slog.Logger) error {
 		if k == keep {
 			continue
 		}
-		i, err := open(ctx, k, log)
+		i, err := open(ctx, k, config.IPVS{}, log)
 		if err != nil {
 			// What this node cannot do, it cannot have done.
 			log.Debug("nothing to remove of a mode", "mode", k, "because", err)

@@ -63,7 +63,7 @@ func try(ctx context.Context, mode string, log *slog.Logger) (kind, error) {
 	if mode == config.ModeIPTables {
 		k.variant = iptables.Auto
 	}
-	i, err := open(ctx, k, log)
+	i, err := open(ctx, k, config.IPVS{}, log)
 	if err != nil {
 		return kind{}, err
 	}

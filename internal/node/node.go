@@ -185,7 +185,7 @@ func (n *Node) backend(ctx context.Context) (proxy.Backend, func(), error) {
 		return n.deps.Backend, func() {}, nil
 	}
 	n.deps.Log.Info("proxy mode", "mode", n.mode.kind, "why", n.mode.why)
-	i, err := open(ctx, n.mode.kind, n.deps.Log)
+	i, err := open(ctx, n.mode.kind, n.config.IPVS, n.deps.Log)
 	if err != nil {
 		return nil, nil, err
 	}
