@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/switchyard-net/switchyard/internal/config"
+	"github.com/switchyard-net/switchyard/internal/kernel/ipvs"
 	"github.com/switchyard-net/switchyard/internal/kernel/leftovers"
+	"github.com/switchyard-net/switchyard/internal/proxy"
 )
 
 // removeOthers removes, now that the rules of this mode are in force, those of our other modes, and those of kube-proxy of
@@ -15,7 +19,9 @@ import (
 // conntrack has noted of them.
 func (n *Node) removeOthers(ctx context.Context) {
 	for _, err := range unjoin(cleanUp(ctx, n.mode.kind, n.deps.Log)) {
-		n.deps.Log.Warn("some rules of another mode may be left; `switchyard cleanup` removes them", "error", err)
+		if ctx.Err() == nil {
+			n.deps.Log.Warn("some rules of another mode may be left; `switchyard cleanup` removes them", "error", err)
+		}
 	}
 	removed, err := leftovers.Remove(ctx, leftovers.KubeProxyTable)
 	for _, what := range removed {
@@ -26,25 +32,74 @@ func (n *Node) removeOthers(ctx context.Context) {
 	}
 }
 
-// CleanUp removes all that any mode of ours made in the network namespace of the thread; it is idempotent.
-func CleanUp(ctx context.Context, log *slog.Logger) error { return cleanUp(ctx, kind{}, log) }
+// The pause between two looks at how many connections a mode that is left still has grows from the first to the last.
+const (
+	firstRetirePause = 200 * time.Millisecond
+	lastRetirePause  = 10 * time.Second
+)
 
-// cleanUp removes what all kinds but one made.
-func cleanUp(ctx context.Context, keep kind, log *slog.Logger) error {
+// CleanUp removes all that any mode of ours made in the network namespace of the thread; it is idempotent. Connections that
+// need their mode end.
+func CleanUp(ctx context.Context, log *slog.Logger) error {
 	var errs []error
 	for _, k := range kinds() {
-		if k == keep {
-			continue
-		}
-		i, err := open(ctx, k, config.IPVS{}, log)
-		if err != nil {
-			// What this node cannot do, it cannot have done.
-			log.Debug("nothing to remove of a mode", "mode", k, "because", err)
-			continue
-		}
-		if err := errors.Join(i.backend.Cleanup(ctx), i.Close()); err != nil {
-			errs = append(errs, fmt.Errorf("remove what the %s mode made: %w", k, err))
-		}
+		errs = append(errs, leave(ctx, k, log, false))
 	}
 	return errors.Join(errs...)
+}
+
+// cleanUp removes what all kinds but one made, each once its connections do not need it any more. The kinds that wait for
+// theirs do so at the same time.
+func cleanUp(ctx context.Context, keep kind, log *slog.Logger) error {
+	errs := make([]error, len(kinds()))
+	var waiting sync.WaitGroup
+	for n, k := range kinds() {
+		if k != keep {
+			waiting.Go(func() { errs[n] = leave(ctx, k, log, true) })
+		}
+	}
+	waiting.Wait()
+	return errors.Join(errs...)
+}
+
+// leave removes what a kind made; gently, once no established connection needs it.
+func leave(ctx context.Context, k kind, log *slog.Logger, gently bool) (err error) {
+	if k.mode == config.ModeIPVS && !ipvs.Loaded() {
+		return nil // opening it would load it
+	}
+	i, err := open(ctx, k, config.IPVS{}, log)
+	if err != nil {
+		// What this node cannot do, it cannot have done.
+		log.Debug("nothing to remove of a mode", "mode", k, "because", err)
+		return nil
+	}
+	defer func() {
+		if err = errors.Join(err, i.Close()); err != nil {
+			err = fmt.Errorf("remove what the %s mode made: %w", k, err)
+		}
+	}()
+	if retirer, ok := i.backend.(proxy.Retirer); ok && gently {
+		if err := retire(ctx, k, retirer, log); err != nil {
+			return err
+		}
+	}
+	return i.backend.Cleanup(ctx)
+}
+
+// retire waits until no connection needs a backend any more. The error may be that of ctx: the next start goes on.
+func retire(ctx context.Context, k kind, r proxy.Retirer, log *slog.Logger) error {
+	for pause := firstRetirePause; ; pause = min(2*pause, lastRetirePause) {
+		left, err := r.Retire(ctx)
+		if err != nil || left == 0 {
+			return err
+		}
+		if pause == firstRetirePause {
+			log.Info("established connections keep the rules of another mode until they end", "mode", k, "connections", left)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
 }

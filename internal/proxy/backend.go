@@ -32,3 +32,10 @@ type Prober interface {
 	// tries is never in force.
 	Supported(ctx context.Context) error
 }
+
+// Retirer is a Backend whose established connections need it, as conntrack alone does not carry them on.
+type Retirer interface {
+	// Retire takes new connections off the backend, now that another mode has its rules in force, and returns how many
+	// established ones still need it: Cleanup ends those. It is called again until there is none.
+	Retire(ctx context.Context) (left int, err error)
+}

@@ -26,6 +26,9 @@ type listeners struct {
 	ended   chan struct{}
 }
 
+// controlName is the name of the Unix socket.
+func controlName(firstPort uint16) string { return fmt.Sprintf("@switchyard-userspace-%d", firstPort) }
+
 // handshake bounds what the two processes say to one another, and how long the next one waits for the name.
 const handshake = 5 * time.Second
 
@@ -33,7 +36,7 @@ const handshake = 5 * time.Second
 // namespace of the calling thread.
 func openListeners(firstPort uint16) (*listeners, *net.UnixConn, error) {
 	l := &listeners{
-		name: fmt.Sprintf("@switchyard-userspace-%d", firstPort), firstPort: firstPort,
+		name: controlName(firstPort), firstPort: firstPort,
 		passed: make(chan struct{}), ended: make(chan struct{}),
 	}
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: l.name, Net: "unix"})
