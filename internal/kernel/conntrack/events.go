@@ -14,8 +14,9 @@ const (
 	// groupNew is the multicast group of connections that begin (1 << (NFNLGRP_CONNTRACK_NEW - 1),
 	// linux/netfilter/nfnetlink_compat.h).
 	groupNew = 1 << 0
-	// eventBuffer bounds how much of a burst waits for the reader, in bytes of kernel memory: about 800 events.
-	eventBuffer = 1 << 20
+	// eventBuffer bounds how much of a burst waits for the reader, in bytes of kernel memory, of which the kernel gives twice
+	// as much.
+	eventBuffer = 128 << 10
 )
 
 // Events tells of connections that begin in one network namespace. Who reads too slowly misses some, and is not told.

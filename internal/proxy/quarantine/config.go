@@ -57,17 +57,17 @@ const (
 
 // The bounds of what is done and kept.
 const (
-	samplesPerSecond = 1000
+	samplesPerSecond = 500
 	// probesPerSecond bounds trials and lessons; the probes of silent endpoints are as many again at most.
 	probesPerSecond = 100
 	// maxSilent is how many endpoints can be silent at once; more are left where they are.
 	maxSilent = 500
 	// maxUnknown is how many addresses may wait to be looked up in the plan, and how many are remembered as none of it.
 	maxUnknown = 4096
-	// locatePeriod is how often the plan is searched for known endpoints; forgetAfter, how long an endpoint without
-	// connections is known.
-	locatePeriod = 5 * time.Second
-	forgetAfter  = 10 * time.Minute
+	// locateShare is how much longer than a search of the plan it takes until the next.
+	locateShare = 100
+	// forgetAfter is how long an endpoint without connections is known.
+	forgetAfter = 10 * time.Minute
 )
 
 // Events tells of connections that begin; conntrack.Events is one.

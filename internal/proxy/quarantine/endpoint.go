@@ -70,6 +70,8 @@ type silence struct {
 	successes, probation int
 	// mute is since when its connections are accepted again, but not answered, where reason was another; zero: they are not.
 	mute time.Time
+	// wasOut is when it was last seen to be out of a pool; at first, when it was found.
+	wasOut time.Time
 	// reported says what users were told of each Service.
 	reported map[model.Ref]fate
 }
@@ -86,7 +88,7 @@ const (
 )
 
 func newSilence(reason Outcome, now time.Time, flaps bool) *silence {
-	s := &silence{since: now, reason: reason, probation: probation, reported: map[model.Ref]fate{}}
+	s := &silence{since: now, wasOut: now, reason: reason, probation: probation, reported: map[model.Ref]fate{}}
 	if flaps {
 		s.probation = flapProbation
 	}

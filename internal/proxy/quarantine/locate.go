@@ -30,22 +30,26 @@ func has(p plan.Pool, endpoint netip.AddrPort) bool {
 	return false
 }
 
-// locate returns the Services of a plan that have each of the endpoints in a TCP pool with others: nothing can be done
-// about an endpoint that is alone. It looks at every endpoint of the plan, a few milliseconds for 100,000, so that no index
-// of them has to be held in memory.
-func locate(p *plan.Plan, wanted func(netip.AddrPort) bool) map[netip.AddrPort][]model.Ref {
+// locate returns the Services of a plan that have each of the wanted endpoints in a TCP pool with others: nothing can be
+// done about an endpoint that is alone. It looks at every endpoint of the plan, so that no index of them has to be held in
+// memory.
+func locate(p *plan.Plan, wanted map[netip.AddrPort]struct{}) map[netip.AddrPort][]model.Ref {
 	out := map[netip.AddrPort][]model.Ref{}
 	for ref, service := range p.Services.All() {
-		for _, pool := range service.Pools {
+		for i := range service.Pools {
+			pool := &service.Pools[i]
 			if pool.Protocol != model.TCP || len(pool.Endpoints)+len(pool.Quarantined) < 2 {
 				continue
 			}
-			for member := range members(pool) {
-				if !wanted(member) {
-					continue
-				}
-				if known := out[member]; len(known) == 0 || known[len(known)-1] != ref {
-					out[member] = append(known, ref)
+			for _, list := range [...][]plan.Endpoint{pool.Endpoints, pool.Quarantined} {
+				for j := range list {
+					addr := list[j].Addr
+					if _, ok := wanted[addr]; !ok {
+						continue
+					}
+					if known := out[addr]; len(known) == 0 || known[len(known)-1] != ref {
+						out[addr] = append(known, ref)
+					}
 				}
 			}
 		}

@@ -45,6 +45,9 @@ func (w *Watch) report(now time.Time) {
 func (w *Watch) reportSilent(e *endpoint, now time.Time) (out bool) {
 	for _, ref := range e.services {
 		isOut := w.isOut(ref, e)
+		if isOut {
+			e.silence.wasOut = now
+		}
 		out = out || isOut
 		told := e.silence.reported[ref]
 		service, ok := w.state.snapshot.Services.Get(ref)
@@ -54,7 +57,7 @@ func (w *Watch) reportSilent(e *endpoint, now time.Time) (out bool) {
 			e.silence.reported[ref] = toldOut
 			w.deps.Reporter.ServiceWarning(service, reasonQuarantined, fmt.Sprintf(
 				"endpoint %s does not answer (%s) and gets no new connections from this node until it does", e.addr, e.silence.reason.words()))
-		case !isOut && told == untold && (w.mode == Observe || now.Sub(e.silence.since) > settle):
+		case !isOut && told != toldSilent && (w.mode == Observe || now.Sub(e.silence.wasOut) > settle):
 			e.silence.reported[ref] = toldSilent
 			why := "at most half of the endpoints are taken out"
 			if w.mode == Observe {

@@ -34,7 +34,8 @@ type Watch struct {
 	endpoints map[netip.AddrPort]*endpoint
 	// unknown are addresses to look up in the plan; foreign those that are not in it.
 	unknown, foreign map[netip.AddrPort]struct{}
-	located          time.Time
+	located          *plan.Plan // in which they were last looked up
+	locateAt         time.Time  // not before this again
 	samples          samples
 	sampling         allowance
 	probing          allowance
@@ -135,10 +136,10 @@ func (w *Watch) Run(ctx context.Context) error {
 
 // pause is how long there is nothing to do unless something happens.
 func (w *Watch) pause() time.Duration {
-	if w.samples.pending() || len(w.attention) > 0 || len(w.unknown) > 0 {
+	if w.samples.pending() || len(w.attention) > 0 || len(w.unknown) > 0 || w.located != w.plan {
 		return tick
 	}
-	return locatePeriod
+	return time.Minute
 }
 
 // read passes on the connections that begin, until there is an error or ctx is done.
@@ -191,40 +192,48 @@ func (w *Watch) act(ctx context.Context, now time.Time) {
 	w.report(now)
 }
 
-// refresh looks up in the plan who unknown endpoints are, and from time to time whether the known ones are still there.
+// refresh looks up in the plan who unknown endpoints are, and whether the known ones are still there, as often as a
+// hundredth of the time allows.
 func (w *Watch) refresh(now time.Time) {
-	if len(w.unknown) == 0 && now.Sub(w.located) < locatePeriod {
+	if len(w.unknown) == 0 && w.located == w.plan || now.Before(w.locateAt) {
 		return
 	}
-	if now.Sub(w.located) >= locatePeriod {
-		w.located = now
-		clear(w.foreign)
-		maps.DeleteFunc(w.endpoints, func(_ netip.AddrPort, e *endpoint) bool {
-			return e.silence == nil && !e.busy && now.Sub(e.sampled) > forgetAfter
-		})
-	}
-	found := locate(w.plan, func(addr netip.AddrPort) bool {
-		_, unknown := w.unknown[addr]
-		return unknown || w.endpoints[addr] != nil
+	maps.DeleteFunc(w.endpoints, func(addr netip.AddrPort, e *endpoint) bool {
+		_, waits := w.attention[addr]
+		return !waits && now.Sub(e.sampled) > forgetAfter
 	})
-	for addr := range w.unknown {
-		if _, ok := found[addr]; ok {
-			w.endpoints[addr] = &endpoint{addr: addr}
-		} else if len(w.foreign) < maxUnknown {
-			w.foreign[addr] = struct{}{}
-		}
+	if w.located != w.plan {
+		clear(w.foreign)
+	}
+	wanted := w.unknown
+	for addr := range w.endpoints {
+		wanted[addr] = struct{}{}
+	}
+	found := locate(w.plan, wanted)
+	for addr := range wanted {
+		w.place(addr, found[addr])
 	}
 	clear(w.unknown)
-	for addr, e := range w.endpoints {
-		e.services = found[addr]
-		if len(e.services) > 0 {
-			continue
-		}
+	w.located = w.plan
+	w.locateAt = now.Add(max(tick, locateShare*time.Since(now)))
+}
+
+// place notes which Services have an endpoint among others.
+func (w *Watch) place(addr netip.AddrPort, services []model.Ref) {
+	e := w.endpoints[addr]
+	switch {
+	case len(services) > 0 && e == nil:
+		w.endpoints[addr] = &endpoint{addr: addr, services: services, sampled: time.Now()}
+	case len(services) > 0:
+		e.services = services
+	case e != nil:
 		if e.silence != nil {
 			w.deps.Log.Info("an endpoint that did not answer is no longer one of several", "endpoint", addr)
 			w.free(e)
 		}
 		delete(w.endpoints, addr)
 		delete(w.attention, addr)
+	case len(w.foreign) < maxUnknown:
+		w.foreign[addr] = struct{}{}
 	}
 }
