@@ -53,6 +53,8 @@ type Config struct {
 	// FlowTimeout is how long a UDP flow may be quiet, default 2 min; a quarter of it where it was a question and an
 	// answer only.
 	FlowTimeout time.Duration
+	// AnswerMark is the mark of the packets that answer UDP clients, for packet rules to know them by; 0: none.
+	AnswerMark uint32
 }
 
 func (c Config) withDefaults() Config {

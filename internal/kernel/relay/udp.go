@@ -17,6 +17,8 @@ const (
 	streamDatagrams = 3
 	// shortFlows is how much sooner other flows end.
 	shortFlows = 4
+	// lastAnswers is how long a server that is none any more may answer what it was asked before.
+	lastAnswers = 2 * time.Second
 )
 
 // datagrams takes datagrams from a listener.
@@ -28,39 +30,31 @@ type datagrams struct {
 // flowKey is who sends to what.
 type flowKey struct{ client, destination netip.AddrPort }
 
-// flow is a client's socket-to-be with a server: one socket towards the server, and one that it shares with other
-// clients of the same destination to answer from.
+// flow is a client's way to a server, and a socket towards the server.
 type flow struct {
 	c     Client
 	tried []netip.AddrPort // the last one is the server's
 	fd    int
-	reply *replySocket
 	first []byte // the first datagram, while there is no answer
 	count int    // datagrams of the client
 	quiet queued[*flow]
 }
 
-// replySocket is bound to an address that clients send to.
-type replySocket struct {
-	fd    int
-	addr  netip.AddrPort
-	users int
-}
-
 // flows is what a worker knows of UDP.
 type flows struct {
 	byKey          map[flowKey]*flow
-	replies        map[netip.AddrPort]*replySocket
+	answers        answerer
 	short, streams queue[*flow]
+	leaving        queue[*flow] // not in byKey any more
 	count          int
 }
 
 func newFlows() flows {
-	return flows{byKey: map[flowKey]*flow{}, replies: map[netip.AddrPort]*replySocket{}}
+	return flows{byKey: map[flowKey]*flow{}, answers: newAnswerer()}
 }
 
 func (f *flows) wake(sooner time.Time, timeout time.Duration) time.Time {
-	return f.streams.wake(f.short.wake(sooner, timeout/shortFlows), timeout)
+	return f.leaving.wake(f.streams.wake(f.short.wake(sooner, timeout/shortFlows), timeout), lastAnswers)
 }
 
 // event takes the datagrams that wait.
@@ -99,6 +93,9 @@ func (w *worker) datagram(c Client, data []byte) {
 
 // touch puts off the flow's end.
 func (f *flow) touch(w *worker) {
+	if f.quiet.in == &w.udp.leaving {
+		return
+	}
 	if f.count >= streamDatagrams {
 		w.udp.streams.push(&f.quiet, w.now)
 	} else {
@@ -106,17 +103,12 @@ func (f *flow) touch(w *worker) {
 	}
 }
 
-// newFlow returns a flow to a server, nil if there is none. It is given an answering socket first: without, there is no
-// use in asking.
+// newFlow returns a flow to a server, nil if there is none.
 func (w *worker) newFlow(c Client) *flow {
 	if w.udp.count >= w.relay.config.MaxFlows {
 		w.evict()
 	}
-	reply := w.replyFrom(c.Destination)
-	if reply == nil {
-		return nil
-	}
-	f := &flow{c: c, fd: -1, reply: reply}
+	f := &flow{c: c, fd: -1}
 	f.quiet.value = f
 	w.udp.byKey[flowKey{c.Source, c.Destination}] = f
 	w.udp.count++
@@ -191,7 +183,7 @@ func (f *flow) refused(w *worker, reason error) bool {
 // event brings the server's answers to the client.
 func (f *flow) event(w *worker, _ uint32) {
 	for range datagramBatch {
-		n, err := read(f.fd, w.buffer)
+		n, err := read(f.fd, w.buffer[udpHeader:])
 		switch err {
 		case nil:
 		case unix.EAGAIN, unix.EINTR:
@@ -206,7 +198,7 @@ func (f *flow) event(w *worker, _ uint32) {
 		f.first = nil
 		f.touch(w)
 		w.relay.counters.datagrams.Add(1)
-		if sendTo(f.reply.fd, w.buffer[:n], f.c.Source) != nil {
+		if w.udp.answers.send(w.buffer[:udpHeader+n], f.c.Destination, f.c.Source, w.relay.config.AnswerMark) != nil {
 			w.relay.counters.lost.Add(1)
 		}
 	}
@@ -216,18 +208,16 @@ func (f *flow) event(w *worker, _ uint32) {
 func (f *flow) end(w *worker) {
 	f.quiet.remove()
 	f.closeServer(w)
-	delete(w.udp.byKey, flowKey{f.c.Source, f.c.Destination})
+	if key := (flowKey{f.c.Source, f.c.Destination}); w.udp.byKey[key] == f {
+		delete(w.udp.byKey, key)
+	}
 	w.udp.count--
 	w.relay.counters.flows.Add(-1)
-	if f.reply.users--; f.reply.users == 0 {
-		delete(w.udp.replies, f.reply.addr)
-		w.closeFD(f.reply.fd)
-	}
 }
 
 // evict ends the flow that was quiet for longest, of those that are no streams first.
 func (w *worker) evict() {
-	for _, q := range []*queue[*flow]{&w.udp.short, &w.udp.streams} {
+	for _, q := range []*queue[*flow]{&w.udp.leaving, &w.udp.short, &w.udp.streams} {
 		if q.first != nil {
 			q.first.value.end(w)
 			return
@@ -252,65 +242,23 @@ func (w *worker) expireFlows() {
 		}
 		f.end(w)
 	}
+	for {
+		f, ok := w.udp.leaving.due(w.now, lastAnswers)
+		if !ok {
+			break
+		}
+		f.end(w)
+	}
 }
 
-// revalidate ends flows to servers that are none any more.
+// revalidate ends flows to servers that are none any more: the client's next datagram goes elsewhere, answers to those
+// before still arrive.
 func (w *worker) revalidate() {
-	for _, f := range w.udp.byKey {
+	for key, f := range w.udp.byKey {
 		if !w.relay.router.Serves(f.c, f.tried[len(f.tried)-1]) {
-			f.end(w)
-		}
-	}
-}
-
-// replyFrom returns the socket that answers come from, nil if there can be none.
-func (w *worker) replyFrom(addr netip.AddrPort) *replySocket {
-	if s := w.udp.replies[addr]; s != nil {
-		s.users++
-		return s
-	}
-	fd, err := unix.Socket(familyOf(addr.Addr()), unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil
-	}
-	s := &replySocket{fd: fd, addr: addr, users: 1}
-	if s.open(w) != nil {
-		closeFD(fd)
-		return nil
-	}
-	w.udp.replies[addr] = s
-	return s
-}
-
-func (s *replySocket) open(w *worker) error {
-	if err := setTransparent(s.fd, s.addr.Addr()); err != nil {
-		return err
-	}
-	// The process before this one may still have it.
-	if err := setInt(s.fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-		return err
-	}
-	if err := bind(s.fd, s.addr); err != nil {
-		return err
-	}
-	return w.add(s.fd, unix.EPOLLIN, s)
-}
-
-// event takes datagrams that found their way here by the address alone: the kernel has forgotten the flow, and we sent
-// the first datagram of what it knows now.
-func (s *replySocket) event(w *worker, _ uint32) {
-	for range datagramBatch {
-		n, client, _, err := receive(s.fd, w.buffer)
-		if err == unix.EAGAIN {
-			return
-		}
-		f := w.udp.byKey[flowKey{client, s.addr}]
-		if err != nil || f == nil {
-			continue
-		}
-		w.datagram(f.c, w.buffer[:n])
-		if s.users == 0 {
-			return // that was its last flow
+			delete(w.udp.byKey, key)
+			f.first = nil
+			w.udp.leaving.push(&f.quiet, w.now)
 		}
 	}
 }
@@ -347,11 +295,4 @@ func originalDestination(control []byte) netip.AddrPort {
 		}
 	}
 	return netip.AddrPort{}
-}
-
-func sendTo(fd int, data []byte, to netip.AddrPort) error {
-	s := toSockaddr(to)
-	_, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)), unix.MSG_NOSIGNAL,
-		uintptr(unsafe.Pointer(&s.raw[0])), uintptr(s.len))
-	return errnoOf(e)
 }

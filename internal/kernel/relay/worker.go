@@ -207,13 +207,14 @@ func (w *worker) close() {
 		switch h := r.handler.(type) {
 		case *side:
 			h.pair.abort(w)
-		case *flow, *replySocket:
+		case *flow:
 			closeFD(fd)
 		}
 	}
 	for _, p := range w.pipes {
 		p.close()
 	}
+	w.udp.answers.close()
 	closeFD(w.epoll)
 	closeFD(w.wake)
 	// Whoever waits for a task that came too late.

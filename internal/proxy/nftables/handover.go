@@ -64,7 +64,7 @@ func (r rules) handoverStatic() []*chain {
 	clients, replies := r.ofClients(), r.replies()
 	return []*chain{
 		base(divert, "filter", nft.Prerouting, afterTranslation, "what goes to the proxy",
-			rule("of an endpoint to the client whose address the proxy used", replies, mark, take(nft.Accept, "")),
+			rule("of an endpoint to the client whose address the proxy used", replies, goTo(toProxy)),
 			rule("", clients, goTo(toProxy))),
 		base(divertOutput, "route", nft.Output, afterTranslation, "likewise of the node itself, by way of loopback",
 			rule("", replies, mark), rule("", clients, mark)),
@@ -108,10 +108,16 @@ func (r rules) toProxy(mark []nft.Expr) []nft.Rule {
 }
 
 // opened marks the connections that the proxy opens with the address of a client, which no other process of the node
-// does: the address is none of the node's.
-func (r rules) opened() nft.Rule {
-	return rule("opened by the proxy for a client", exprs(nft.LoadSourceType(0), nft.NotEqual(0, nft.LocalType())),
-		r.setConnectionMark(r.proxysOwnBit()), take(nft.Accept, ""))
+// does: the address is none of the node's. So are its answers to a client of UDP, which have a mark, where the kernel has
+// forgotten who asked.
+func (r rules) opened() []nft.Rule {
+	set := r.setConnectionMark(r.proxysOwnBit())
+	bit, none := nativeBytes(r.proxysOwnBit()), make([]byte, 4)
+	return []nft.Rule{
+		rule("opened by the proxy for a client", exprs(nft.LoadSourceType(0), nft.NotEqual(0, nft.LocalType())), set, take(nft.Accept, "")),
+		rule("answer of the proxy", exprs(nft.LoadMark(0), nft.Bitwise(0, bit, none), nft.NotEqual(0, none)), set,
+			exprs(nft.LoadMark(0), nft.Bitwise(0, nativeBytes(^r.proxysOwnBit()), none), nft.SetMark(0)), take(nft.Accept, "")),
+	}
 }
 
 // loopbackNodePorts answers on those loopback addresses that the plan names: a proxy can, where translating cannot.

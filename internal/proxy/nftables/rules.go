@@ -212,7 +212,7 @@ func (r rules) ofNode() []nft.Rule {
 	if r.handover.FirstPort == 0 {
 		return []nft.Rule{jump(services)}
 	}
-	return []nft.Rule{r.opened(), jump(services)}
+	return append(r.opened(), jump(services))
 }
 
 func (r rules) services() []nft.Rule {

@@ -102,7 +102,7 @@ func (b *Backend) Sync(ctx context.Context, u plan.Update) (plan.Report, error) 
 		return plan.Report{}, errors.New("userspace backend: Sync after Close")
 	}
 	u.Full = u.Full || b.last == nil
-	if err := b.start(); err != nil {
+	if err := b.start(u.Plan.Node.MasqueradeBit); err != nil {
 		return plan.Report{}, err
 	}
 	diverted, err := b.divert(u)
@@ -133,7 +133,7 @@ func (b *Backend) Sync(ctx context.Context, u plan.Update) (plan.Report, error) 
 }
 
 // start opens the listeners and begins to relay, unless that is done.
-func (b *Backend) start() error {
+func (b *Backend) start(answerBit uint8) error {
 	if b.relay != nil {
 		return nil
 	}
@@ -150,7 +150,7 @@ func (b *Backend) start() error {
 		b.router = &router{table: newTable(), affinity: newAffinity(), health: newHealth(b.deps.Probe, b.deps.Log)}
 		b.relay, err = relay.New(relay.Config{
 			Workers: b.config.Workers, ConnectTimeout: b.config.ConnectTimeout,
-			FlowTimeout: b.config.FlowTimeout, MaxFlows: b.config.MaxFlows,
+			FlowTimeout: b.config.FlowTimeout, MaxFlows: b.config.MaxFlows, AnswerMark: 1 << answerBit,
 		}, b.router)
 		if err != nil {
 			b.relay = nil
