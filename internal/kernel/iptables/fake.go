@@ -22,6 +22,8 @@ type Fake struct {
 	Fault func(call string) error
 	// Held is for how many calls of Restore another program holds the lock.
 	Held int
+	// Is is the variant; empty: Legacy.
+	Is Variant
 	// NoIPv6 refuses everything of IPv6.
 	NoIPv6 bool
 	// Lacks are words of rules, such as "recent", that are refused.
@@ -57,6 +59,14 @@ func (f *Fake) fails(call string) error {
 		return f.Fault(call)
 	}
 	return nil
+}
+
+// Variant is that of Conn.
+func (f *Fake) Variant() Variant {
+	if f.Is == "" {
+		return Legacy
+	}
+	return f.Is
 }
 
 // Restore is that of Conn.
@@ -136,6 +146,9 @@ func (f *Fake) command(t fakeTable, table, line string) error {
 			return refused("bad chain in %q", line)
 		}
 		t[chain] = nil
+		return nil
+	}
+	if line == "-S" && f.Is == NFT {
 		return nil
 	}
 	chain, rule, _ := strings.Cut(rest, " ")

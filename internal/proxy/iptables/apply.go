@@ -20,6 +20,10 @@ type change struct {
 	// gone are chains to delete, remove and insert rules of chains that are not ours.
 	gone           []string
 	remove, insert []string
+	// list has the nft variant list the table at the beginning. From then on it holds on to all chains; before, it walks
+	// a list of all chains named so far at each line, which for 10,000 Services takes longer than all the rest. The
+	// kernel's own chains must have been changed by then: what it lists, it takes for there.
+	list bool
 	// sums receives the hashes of the chains written.
 	sums map[string]uint64
 }
@@ -77,6 +81,12 @@ func (b *Backend) restore(ctx context.Context, f *family, r *renderer, report *p
 		b.log.Warn("another program holds the lock of iptables; trying again", "error", err)
 		err = b.kernel.Restore(ctx, f.model, write)
 	}
+	for _, c := range changes {
+		if c.list && iptables.IsRefused(err) {
+			b.listing, c.list = fails, false
+			err = b.kernel.Restore(ctx, f.model, write)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("change the %s rules: %w", f.model, err)
 	}
@@ -97,6 +107,15 @@ func (c *change) writeTo(w io.Writer, r *renderer, seed maphash.Seed) (operation
 			t.declare(c.write[i].name)
 		}
 	}
+	for _, rule := range c.remove {
+		t.line("-D " + rule)
+	}
+	for _, rule := range c.insert {
+		t.line("-I " + rule)
+	}
+	if c.list {
+		t.line("-S")
+	}
 	for _, fixed := range []bool{false, true} {
 		for i := range c.write {
 			chain := &c.write[i]
@@ -115,12 +134,6 @@ func (c *change) writeTo(w io.Writer, r *renderer, seed maphash.Seed) (operation
 			}
 			t.reset()
 		}
-	}
-	for _, rule := range c.remove {
-		t.line("-D " + rule)
-	}
-	for _, rule := range c.insert {
-		t.line("-I " + rule)
 	}
 	for _, chain := range c.gone {
 		t.declare(chain)

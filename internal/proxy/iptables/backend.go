@@ -22,6 +22,8 @@ type Kernel interface {
 	Restore(ctx context.Context, f model.Family, write func(io.Writer) error) error
 	// Save visits the lines of iptables-save for a table; there are none if the kernel does not have the table yet.
 	Save(ctx context.Context, f model.Family, table string, line func([]byte) error) error
+	// Variant returns which of the two it is.
+	Variant() iptables.Variant
 	// Stamp returns a fingerprint that differs after others have changed the tables.
 	Stamp(ctx context.Context, f model.Family) (iptables.Stamp, error)
 }
@@ -45,9 +47,13 @@ type Backend struct {
 	log      *slog.Logger
 	families []*family
 	seed     maphash.Seed
+	// stamps are the fingerprints of the families' tables as we left them.
+	stamps [2]iptables.Stamp
 
 	// last is the plan that the kernel equals; nil: not known.
 	last *plan.Plan
+	// listing says whether change.list does what it shall.
+	listing trust
 	// lacking is what the trials found missing after the last failure.
 	lacking []plan.Unsupported
 	// loopback is why node ports are not answered on loopback addresses that the plan names; nil: they are.
@@ -90,15 +96,8 @@ func (b *Backend) Intact(ctx context.Context) (bool, error) {
 	if b.last == nil {
 		return false, nil
 	}
-	for _, f := range b.families {
-		if f.missing {
-			continue
-		}
-		if stamp, err := b.kernel.Stamp(ctx, f.model); err != nil || stamp != f.stamp {
-			return false, err
-		}
-	}
-	return true, nil
+	now, err := b.stampsNow(ctx)
+	return err == nil && now == b.stamps, err
 }
 
 // Cleanup removes our chains from both families; it is idempotent.

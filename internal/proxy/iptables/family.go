@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/switchyard-net/switchyard/internal/kernel/iptables"
 	"github.com/switchyard-net/switchyard/internal/model"
 	"github.com/switchyard-net/switchyard/internal/plan"
 )
@@ -18,7 +17,6 @@ type family struct {
 	have, filter map[string]uint64
 	trees        []tree // of addresses, of node ports and of hairpins
 	local        map[netip.Addr]int
-	stamp        iptables.Stamp
 	// missing is true where the node does not have this family.
 	missing bool
 	// without names the matches that the kernel does not have and that only some Services need.

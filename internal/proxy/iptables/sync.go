@@ -16,32 +16,50 @@ import (
 func (b *Backend) sync(ctx context.Context, u plan.Update) (plan.Report, error) {
 	var report plan.Report
 	all := b.last == nil || u.Full || !reflect.DeepEqual(b.last.Node, u.Plan.Node)
-	for _, f := range b.families {
-		if f.missing {
-			continue
-		}
-		var err error
-		if all {
+	before, err := b.stampsNow(ctx)
+	if err != nil {
+		return report, err
+	}
+	for i, f := range b.families {
+		switch {
+		case f.missing:
+		case all:
 			err = b.syncAll(ctx, f, u.Plan, &report)
-		} else {
+		default:
 			err = b.syncChanged(ctx, f, u.Plan, u.Changed, &report)
 		}
 		if err != nil {
 			return report, err
 		}
+		if all {
+			b.stamps[i] = before[i]
+		}
 	}
 	if all {
 		b.followLoopback(u.Plan.Node)
 	}
-	return report, nil
+	// Where others changed something before this Sync, the old stamps stay, so that Intact says so.
+	if report.Operations > 0 && b.stamps == before {
+		b.stamps, err = b.stampsNow(ctx)
+	}
+	return report, err
+}
+
+// stampsNow returns the fingerprints of both families' tables.
+func (b *Backend) stampsNow(ctx context.Context) (now [2]iptables.Stamp, err error) {
+	for i, f := range b.families {
+		if f.missing {
+			continue
+		}
+		if now[i], err = b.kernel.Stamp(ctx, f.model); err != nil {
+			return now, fmt.Errorf("look at the %s tables: %w", f.model, err)
+		}
+	}
+	return now, nil
 }
 
 // syncAll makes a family's tables equal to a plan, given what they really hold.
 func (b *Backend) syncAll(ctx context.Context, f *family, p *plan.Plan, report *plan.Report) error {
-	stamp, err := b.kernel.Stamp(ctx, f.model)
-	if err != nil {
-		return err
-	}
 	r := f.renderer(p.Node)
 	f.plant(r, p)
 	nat, natHas, err := b.compare(ctx, f, r, "nat", f.everything(r, p))
@@ -53,11 +71,10 @@ func (b *Backend) syncAll(ctx context.Context, f *family, p *plan.Plan, report *
 		return err
 	}
 	if b.last != nil {
-		undone := differences(f.have, natHas) + differences(f.filter, filterHas)
-		if sameJumps := reflect.DeepEqual(b.last.Node, p.Node); sameJumps {
-			undone += len(nat.insert) + len(nat.remove) + len(filter.insert) + len(filter.remove)
+		report.Repaired += differences(f.have, natHas) + differences(f.filter, filterHas)
+		if reflect.DeepEqual(b.last.Node, p.Node) {
+			report.Repaired += len(nat.insert) + len(nat.remove) + len(filter.insert) + len(filter.remove)
 		}
-		report.Repaired += undone
 	}
 	if slices.Contains(filter.gone, martians) {
 		// Before the guard goes: without it, others on the link could reach what listens on loopback.
@@ -65,11 +82,41 @@ func (b *Backend) syncAll(ctx context.Context, f *family, p *plan.Plan, report *
 			return err
 		}
 	}
+	nat.list = b.listing != fails && b.kernel.Variant() == iptables.NFT && len(nat.write) > max(bulk, len(natHas))
 	if err := b.restore(ctx, f, r, report, filter, nat); err != nil {
 		return err
 	}
 	f.have, f.filter = nat.sums, filter.sums
-	return b.stamp(ctx, f, stamp, !nat.empty() || !filter.empty())
+	if nat.list && b.listing == untried {
+		return b.verify(ctx, f, r, p, report)
+	}
+	return nil
+}
+
+// bulk is how many chains are so many that iptables-nft-restore is slow at them: see change.list.
+const bulk = 1000
+
+// trust is what is known of a trick.
+type trust uint8
+
+const (
+	untried trust = iota
+	works
+	fails
+)
+
+// verify reads the nat table after change.list was used for the first time, and makes up for what it did not do.
+func (b *Backend) verify(ctx context.Context, f *family, r *renderer, p *plan.Plan, report *plan.Report) error {
+	c, _, err := b.compare(ctx, f, r, "nat", f.everything(r, p))
+	if err != nil {
+		return err
+	}
+	b.listing = works
+	if !c.empty() {
+		b.listing = fails
+		b.log.Warn("iptables-nft-restore did not do all that it was told; telling it again, which takes longer", "chains", len(c.write))
+	}
+	return b.restore(ctx, f, r, report, c)
 }
 
 // compare returns what has to change in a table so that it holds the wanted chains, and what it holds. The sums of the
@@ -182,13 +229,6 @@ func (b *Backend) syncChanged(ctx context.Context, f *family, p *plan.Plan, chan
 	}
 	slices.Sort(gone)
 	c.gone = gone
-	if c.empty() {
-		return nil
-	}
-	stamp, err := b.kernel.Stamp(ctx, f.model)
-	if err != nil {
-		return err
-	}
 	if err := b.restore(ctx, f, r, report, c); err != nil {
 		return err
 	}
@@ -196,19 +236,5 @@ func (b *Backend) syncChanged(ctx context.Context, f *family, p *plan.Plan, chan
 	for _, name := range gone {
 		delete(f.have, name)
 	}
-	if stamp != f.stamp {
-		f.stamp = iptables.Stamp{} // others changed something: Intact will say so
-		return nil
-	}
-	return b.stamp(ctx, f, stamp, true)
+	return nil
 }
-
-// stamp notes the fingerprint of a family's tables, given the one before the Sync.
-func (b *Backend) stamp(ctx context.Context, f *family, before iptables.Stamp, changed bool) (err error) {
-	f.stamp = before
-	if changed {
-		f.stamp, err = b.kernel.Stamp(ctx, f.model)
-	}
-	return err
-}
-
