@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -121,6 +122,19 @@ func (c *cluster) live(t *testing.T, config zone.Config) *zone.Live {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = live.Run(ctx, c) }()
 	t.Cleanup(func() { cancel(); <-done })
+	return live
+}
+
+// synced is live once the table has the present state.
+func (c *cluster) synced(t *testing.T, config zone.Config) *zone.Live {
+	t.Helper()
+	live := c.live(t, config)
+	c.publish()
+	select {
+	case <-live.Synced():
+	case <-time.After(patience):
+		t.Fatal("the first snapshot was not taken")
+	}
 	return live
 }
 

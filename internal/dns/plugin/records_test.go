@@ -34,8 +34,7 @@ func checkFile(t *testing.T, file string) {
 	}
 	corefile, rest, _ := strings.Cut(string(text), "\n# ")
 	c := newCluster().readFile(t, "testdata/cluster.yaml")
-	c.publish()
-	s := start(t, testDeps(c.live(t, zone.Config{PodNames: true})), corefile)
+	s := start(t, testDeps(c.synced(t, zone.Config{PodNames: true})), corefile)
 	out := corefile
 	for group := range strings.SplitSeq(rest, "\n# ") {
 		name, questions, _ := strings.Cut(group, "\n")

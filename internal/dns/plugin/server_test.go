@@ -16,6 +16,7 @@ import (
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/hosts"
 	_ "github.com/coredns/coredns/plugin/metadata"
+	clog "github.com/coredns/coredns/plugin/pkg/log"
 	_ "github.com/coredns/coredns/plugin/transfer"
 	"github.com/miekg/dns"
 )
@@ -25,6 +26,7 @@ var deps atomic.Pointer[Deps]
 
 func TestMain(m *testing.M) {
 	dnsserver.Quiet, caddy.Quiet = true, true
+	clog.Discard()
 	Register(func(*caddy.Controller) (Deps, error) { return *deps.Load(), nil })
 	err := dnsserver.SetDirectives([]string{
 		"metadata", "bind", "errors", "autopath", "transfer", Directive, KubernetesDirective, "hosts",
@@ -39,7 +41,6 @@ func TestMain(m *testing.M) {
 // server is a running CoreDNS with the plugin in it.
 type server struct {
 	udp, tcp string
-	config   *dnsserver.Config
 }
 
 // start starts CoreDNS with a Corefile whose blocks listen on port 0 of 127.0.0.1, for the duration of the test.

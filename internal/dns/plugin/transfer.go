@@ -10,9 +10,7 @@ import (
 	"github.com/switchyard-net/switchyard/internal/dns/zone"
 )
 
-var _ transfer.Transferer = (*Handler)(nil)
-
-// Transfer implements transfer.Transferer: all names of one of our zones but those of pods, from one table. There is no history
+// Transfer is what the plugin `transfer` asks for: all names of one of our zones but those of pods, from one table. There is no history
 // for an IXFR: whoever has an older serial gets everything.
 func (h *Handler) Transfer(origin string, serial uint32) (<-chan []dns.RR, error) {
 	origin = strings.ToLower(origin)

@@ -44,10 +44,10 @@ func (z *Zones) find(t *Table, r *request) found {
 	if !z.exposed(t, r.namespace) || r.pod && z.options.Pods == PodsDisabled {
 		return found{}
 	}
-	switch {
-	case r.shape == shapeNamespace:
+	switch r.shape {
+	case shapeNamespace:
 		return found{kind: kindEmpty}
-	case r.shape == shapePod:
+	case shapePod:
 		return z.findPod(r)
 	}
 	return z.findService(t, r)
