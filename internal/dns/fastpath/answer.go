@@ -22,7 +22,7 @@ func (w *worker) answer(routes *Routes, packet, room []byte, now time.Time) (int
 		return 0, nil
 	}
 	r := routes.find(q.lookupName())
-	if r == nil || r.Answers == nil {
+	if r == nil || r.Answers == nil || r.Clamped && q.qtype == typeTXT {
 		return 0, nil
 	}
 	if r.BufferSize != 0 && q.size > r.BufferSize {

@@ -189,14 +189,41 @@ func TestLongestZoneDecides(t *testing.T) {
 	}
 }
 
+func TestAnswerAllocatesNothing(t *testing.T) {
+	routes := clusterRoutes(t, nil)
+	w, room := worker1(), make([]byte, datagram.MaxReply)
+	now := time.Now()
+	for _, c := range []struct {
+		name  string
+		qtype uint16
+	}{
+		{"web.default.svc.cluster.local.", dns.TypeA},
+		{"many.default.svc.cluster.local.", dns.TypeA},
+		{"_http._tcp.db.default.svc.cluster.local.", dns.TypeSRV},
+		{"none.default.svc.cluster.local.", dns.TypeAAAA},
+		{"1.0.96.10.in-addr.arpa.", dns.TypePTR},
+	} {
+		packet := packed(t, c.name, c.qtype, edns(4096, false))
+		if allocs := testing.AllocsPerRun(100, func() {
+			if n, r := w.answer(routes, packet, room, now); n == 0 || r == nil {
+				t.Fatal("left to CoreDNS")
+			}
+		}); allocs > 0 {
+			t.Errorf("%s: %v allocations", c.name, allocs)
+		}
+	}
+}
+
 func BenchmarkAnswer(b *testing.B) {
 	routes := clusterRoutes(b, nil)
 	for _, c := range []struct {
 		name  string
 		qtype uint16
 	}{
-		{"web.default.svc.cluster.local.", dns.TypeA}, {"db.default.svc.cluster.local.", dns.TypeA},
-		{"many.default.svc.cluster.local.", dns.TypeA}, {"_http._tcp.web.default.svc.cluster.local.", dns.TypeSRV},
+		{"web.default.svc.cluster.local.", dns.TypeA},
+		{"db.default.svc.cluster.local.", dns.TypeA},
+		{"many.default.svc.cluster.local.", dns.TypeA},
+		{"_http._tcp.web.default.svc.cluster.local.", dns.TypeSRV},
 		{"none.default.svc.cluster.local.", dns.TypeA},
 	} {
 		b.Run(fmt.Sprintf("%s/%s", strings.SplitN(c.name, ".", 2)[0], dns.TypeToString[c.qtype]), func(b *testing.B) {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,8 +50,7 @@ type Listener struct {
 	closing chan struct{}
 }
 
-// Listen begins to answer. CoreDNS's socket is passed over by the kernel from then on, and gets all packets again after
-// Close.
+// Listen begins to answer: the kernel passes CoreDNS's socket over from then on, until Close.
 func Listen(config Config, target Target) (*Listener, error) {
 	l := &Listener{config: config, slots: make(chan struct{}, MaxHandedOver), closing: make(chan struct{})}
 	l.config.Sockets = max(1, config.Sockets)
@@ -77,19 +77,39 @@ func (l *Listener) Use(target Target) { l.target.Store(&target) }
 // Dropped returns how many packets were dropped because MaxHandedOver were under way.
 func (l *Listener) Dropped() uint64 { return l.dropped.Load() }
 
-// Close stops the loops and waits for them, and for the packets that CoreDNS works on until ctx is done.
+// Close gives the address back to CoreDNS's socket. Nothing is lost: what has arrived is still answered, and CoreDNS may finish what
+// it works on until ctx is done.
 func (l *Listener) Close(ctx context.Context) error {
 	close(l.closing)
-	err := l.closeSockets()
+	errs := []error{l.sockets[0].Steer(0, 1)}
+	for _, s := range l.sockets {
+		errs = append(errs, drain(ctx, s), s.StopReading())
+	}
 	l.loops.Wait()
 	for range cap(l.slots) {
 		select {
 		case l.slots <- struct{}{}:
+			continue
 		case <-ctx.Done():
+		}
+		break
+	}
+	return errors.Join(append(errs, l.closeSockets())...)
+}
+
+// drain waits until the loop of a socket has read all that has arrived.
+func drain(ctx context.Context, s *datagram.Socket) error {
+	for {
+		waiting, err := s.Waiting()
+		if err != nil || !waiting {
 			return err
 		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Millisecond):
+		}
 	}
-	return err
 }
 
 func (l *Listener) closeSockets() error {
@@ -107,7 +127,7 @@ func (l *Listener) loop(number int, s *datagram.Socket) {
 	var answered tally
 	for {
 		n, err := s.Read(batch)
-		if errors.Is(err, net.ErrClosed) {
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {

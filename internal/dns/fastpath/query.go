@@ -24,6 +24,7 @@ const (
 	// optFlagsKept are the bits that CoreDNS returns of a question's OPT (request.Request.SizeAndDo).
 	optFlagsKept = 0xff00
 
+	typeTXT = 16
 	typeOPT = 41
 	typeDS  = 43
 	// Types from here to 255 are questions about more than records: TKEY, TSIG, IXFR, AXFR, MAILB, MAILA, ANY
@@ -146,4 +147,6 @@ func (q *query) key() []byte {
 
 // cacheable reports whether the answer is the same for everyone: CoreDNS's cache tells questions with the bits DO and CD
 // apart, and clears AD of the answer unless the question has it.
-func (q *query) cacheable() bool { return q.flags&(bitAD|bitCD) == 0 && !(q.edns && q.optFlags&bitDO != 0) }
+func (q *query) cacheable() bool {
+	return q.flags&(bitAD|bitCD) == 0 && (!q.edns || q.optFlags&bitDO == 0)
+}

@@ -22,6 +22,9 @@ type Route struct {
 	Rotate bool
 	// KeepDenials is true if a name that does not exist is not the last word (plugin autopath).
 	KeepDenials bool
+	// Clamped is true if a cache confines the times to live of answers. The only one that is not the zone's own is that of
+	// the TXT record dns-version.
+	Clamped bool
 	// BufferSize is the most that is believed of the size in a client's OPT record (plugin bufsize); 0: all.
 	BufferSize uint16
 	// Cache holds answers that the block caches; nil: none may be.

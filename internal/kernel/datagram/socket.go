@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/net/bpf"
@@ -75,6 +76,20 @@ func (s *Socket) LocalAddr() *net.UDPAddr { return s.conn.LocalAddr().(*net.UDPA
 
 // Close closes the socket; a Read under way returns net.ErrClosed.
 func (s *Socket) Close() error { return s.conn.Close() }
+
+// StopReading makes Read return os.ErrDeadlineExceeded, now and later; the socket still writes.
+func (s *Socket) StopReading() error { return s.conn.SetReadDeadline(time.Unix(1, 0)) }
+
+// Waiting reports whether packets wait to be read.
+func (s *Socket) Waiting() (bool, error) {
+	var bytes int
+	var failed error
+	err := s.raw.Control(func(fd uintptr) { bytes, failed = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+	if err = errors.Join(err, failed); err != nil {
+		return false, fmt.Errorf("SIOCINQ: %w", err)
+	}
+	return bytes > 0, nil
+}
 
 // Read waits for packets and returns how many it has put into b: 1 to Size.
 func (s *Socket) Read(b *Batch) (int, error) {

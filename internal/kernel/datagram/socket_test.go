@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 )
@@ -187,6 +188,38 @@ func TestLongPacketIsMarkedCut(t *testing.T) {
 		if cut := b.Cut(0); cut != (size > MaxRequest) || len(b.Request(0)) != MaxRequest {
 			t.Errorf("a packet of %d bytes: %d bytes arrived, cut: %t", size, len(b.Request(0)), cut)
 		}
+	}
+}
+
+func TestStopReadingLeavesNothingBehind(t *testing.T) {
+	s := listen(t, "127.0.0.1:0")
+	conn, err := net.Dial("udp", s.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	b := NewBatch()
+	if waiting, err := s.Waiting(); !waiting || err != nil {
+		t.Errorf("a packet that was sent: waiting %t, %v", waiting, err)
+	}
+	if n, err := s.Read(b); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	peer := b.Peer(0)
+	if waiting, err := s.Waiting(); waiting || err != nil {
+		t.Errorf("after it was read: waiting %t, %v", waiting, err)
+	}
+	if err := s.StopReading(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("read: %v", err)
+	}
+	if err := s.WriteTo([]byte("bye"), &peer); err != nil {
+		t.Errorf("write: %v", err)
 	}
 }
 
