@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ import (
 )
 
 // childVariable asks the test binary to be the node that the tests below start in a namespace; its value is
-// "overlap" where overlapping networks are to be allowed.
+// "overlap" where overlapping networks are to be allowed, and "mode=" with a mode for another than the default.
 const childVariable = "SWITCHYARD_TEST_NODE"
 
 func TestMain(m *testing.M) {
@@ -35,9 +36,16 @@ func TestMain(m *testing.M) {
 func child(mode string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	cfg := config.DefaultNode("n1")
-	cfg.AllowNetworkOverlap = mode == "overlap"
 	err := func() error {
+		proxyMode, _ := strings.CutPrefix(mode, "mode=")
+		if mode == "overlap" {
+			proxyMode = ""
+		}
+		cfg, err := config.DefaultNodeIn(proxyMode, "n1")
+		if err != nil {
+			return err
+		}
+		cfg.AllowNetworkOverlap = mode == "overlap"
 		client, disconnect, err := serveCluster()
 		if err != nil {
 			return err
@@ -63,22 +71,44 @@ func child(mode string) int {
 type process struct {
 	ns     *lab.Namespace
 	exited chan error
-	output *strings.Builder
+	output *transcript
 	signal func(os.Signal) error
 }
 
+// transcript is what a process has said so far.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (t *transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.Write(p)
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
+}
+
 // startNode runs a node as a process of its own in a namespace with this address, until the end of the test.
-func startNode(t *testing.T, ns *lab.Namespace, mode string) *process {
+func startNode(t *testing.T, ns *lab.Namespace, mode string, env ...string) *process {
 	t.Helper()
-	p := &process{ns: ns, exited: make(chan error, 1), output: &strings.Builder{}}
+	p := &process{ns: ns, exited: make(chan error, 1), output: &transcript{}}
 	command := ns.Command(context.Background(), os.Args[0])
-	command.Env = append(os.Environ(), childVariable+"="+mode)
+	command.Env = append(append(os.Environ(), childVariable+"="+mode), env...)
 	command.Stdout, command.Stderr = p.output, p.output
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	p.signal = command.Process.Signal
 	go func() { p.exited <- command.Wait() }()
+	t.Cleanup(func() {
+		// Of a test that failed. An error means that it has ended.
+		_ = command.Process.Kill()
+	})
 	return p
 }
 
