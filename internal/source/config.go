@@ -41,7 +41,8 @@ const (
 // defaultStaleAfter leaves room for two of the bookmarks that the API server sends each minute, and a reconnection.
 const defaultStaleAfter = 3 * time.Minute
 
-// Config says what to read. The zero Config reads everything that concerns a service proxy, and also what other proxies serve.
+// Config says what to read. The zero Config reads everything that concerns a service proxy, and also what other proxies
+// serve.
 type Config struct {
 	// Kinds to read; nil: ProxyKinds. A snapshot has nothing of the others.
 	Kinds []Kind

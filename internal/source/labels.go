@@ -35,8 +35,8 @@ func (c converter) labels(in map[string]string) model.Labels {
 	return model.Labels(c.strings.of(b.String()))
 }
 
-// ParseSelector returns what a label selector, as kubectl takes it, says of labels. As in CoreDNS, the operators are those of
-// the API's LabelSelector: = == in notin exists and !, without != > and <.
+// ParseSelector returns what a label selector, as kubectl takes it, says of labels. As in CoreDNS, the operators are
+// those of the API's LabelSelector: = == in notin exists and !, without != > and <.
 func ParseSelector(s string) (func(model.Labels) bool, error) {
 	parsed, err := metav1.ParseToLabelSelector(s)
 	if err != nil {

@@ -138,7 +138,8 @@ func (c *cluster) synced(t *testing.T, config zone.Config) *zone.Live {
 	return live
 }
 
-// testDeps are the dependencies of a server in a test. The pods of the node are the loopback addresses, from which tests ask.
+// testDeps are the dependencies of a server in a test. The pods of the node are the loopback addresses, from which tests
+// ask.
 func testDeps(live *zone.Live) Deps {
 	pods := map[string]Pod{
 		"127.0.0.1":  {Ref: model.Ref{Namespace: "default", Name: "client"}, Labels: "app\x00client\x00"},

@@ -13,8 +13,8 @@ import (
 // longestChain is the number of aliases that are followed, as in CoreDNS.
 const longestChain = 10
 
-// external returns the answer for a name that is an alias for target, which is resolved further: by the table where it is in our
-// zones, else from the beginning of the chain. An alias that leads nowhere is left out, as in CoreDNS.
+// external returns the answer for a name that is an alias for target, which is resolved further: by the table where it
+// is in our zones, else from the beginning of the chain. An alias that leads nowhere is left out, as in CoreDNS.
 func (h *Handler) external(ctx context.Context, state request.Request, target string) (*dns.Msg, error) {
 	records, truncated := h.follow(ctx, state, target, nil)
 	if len(records) == 0 {
@@ -27,7 +27,8 @@ func (h *Handler) external(ctx context.Context, state request.Request, target st
 	return m, nil
 }
 
-// follow returns the alias of state's name for target and the records that it leads to; before are the aliases that led here.
+// follow returns the alias of state's name for target and the records that it leads to; before are the aliases that led
+// here.
 func (h *Handler) follow(ctx context.Context, state request.Request, target string, before []dns.RR) ([]dns.RR, bool) {
 	target = dns.Fqdn(target)
 	alias := &dns.CNAME{

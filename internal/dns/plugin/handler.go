@@ -143,8 +143,8 @@ func (h *Handler) client(state request.Request) (Pod, bool) {
 	return h.deps.PodAt(addr.Unmap())
 }
 
-// AutoPath implements autopath.AutoPather: the search list of the pod that asks, if it is one of this node. Unlike CoreDNS's it
-// needs no `pods verified`.
+// AutoPath implements autopath.AutoPather: the search list of the pod that asks, if it is one of this node. Unlike
+// CoreDNS's it needs no `pods verified`.
 func (h *Handler) AutoPath(state request.Request) []string {
 	origin := coredns.Zones(h.options.Zones).Matches(state.Name())
 	if origin == "" {

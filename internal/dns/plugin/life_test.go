@@ -33,8 +33,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// TestBeforeTheFirstSnapshot expects failures, which clients retry, instead of denials, which they believe; but names of others
-// are passed on.
+// TestBeforeTheFirstSnapshot expects failures, which clients retry, instead of denials, which they believe; but names of
+// others are passed on.
 func TestBeforeTheFirstSnapshot(t *testing.T) {
 	c := newCluster().readFile(t, "testdata/cluster.yaml")
 	corefile := strings.Replace(plainCorefile, "fallthrough", "startup_timeout 1ms\n        fallthrough", 1)
@@ -136,7 +136,8 @@ func TestTruncation(t *testing.T) {
 	}
 }
 
-// TestAutoPath asks as a pod of this node does that looks for a name outside of the cluster: the first question is the last.
+// TestAutoPath asks as a pod of this node does that looks for a name outside of the cluster: the first question is the
+// last.
 func TestAutoPath(t *testing.T) {
 	c := newCluster().readFile(t, "testdata/cluster.yaml")
 	s := start(t, testDeps(c.synced(t, zone.Config{})), `.:0 {

@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the answers in testdata")
 
-// TestRecords asks the questions of each file of testdata/records over UDP and TCP. A file begins with a Corefile; after it, a line
-// that begins with "# " is the name of a test, and one with "> " a question; what follows is the answer.
+// TestRecords asks the questions of each file of testdata/records over UDP and TCP. A file begins with a Corefile; after
+// it, a line that begins with "# " is the name of a test, and one with "> " a question; what follows is the answer.
 func TestRecords(t *testing.T) {
 	files, err := filepath.Glob("testdata/records/*.txt")
 	if err != nil || len(files) == 0 {
@@ -52,7 +52,8 @@ func checkFile(t *testing.T, file string) {
 	}
 }
 
-// checkQuestion asks the question in the first line of block, compares with the rest, and returns what the block should be.
+// checkQuestion asks the question in the first line of block, compares with the rest, and returns what the block should
+// be.
 func checkQuestion(t *testing.T, s *server, block string) string {
 	t.Helper()
 	question, want, _ := strings.Cut(block, "\n")

@@ -45,8 +45,8 @@ func setup(c *caddy.Controller, name string, deps Deps) error {
 	return nil
 }
 
-// awaitSync waits for the first complete snapshot, but not for longer than the timeout: until then questions are answered with a
-// server failure.
+// awaitSync waits for the first complete snapshot, but not for longer than the timeout: until then questions are
+// answered with a server failure.
 func (h *Handler) awaitSync(timeout time.Duration) {
 	expired := time.NewTimer(timeout)
 	defer expired.Stop()
@@ -70,8 +70,8 @@ func podAt(deps Deps) func(netip.Addr) (model.Ref, bool) {
 	}
 }
 
-// bound returns the addresses that a server block is bound to, else those of the machine; loopback ones only if they are all
-// that it is bound to.
+// bound returns the addresses that a server block is bound to, else those of the machine; loopback ones only if they are
+// all that it is bound to.
 func bound(hosts []string) []netip.Addr {
 	var out, loopback []netip.Addr
 	add := func(s string) {

@@ -10,8 +10,8 @@ import (
 	"github.com/switchyard-net/switchyard/internal/dns/zone"
 )
 
-// Transfer is what the plugin `transfer` asks for: all names of one of our zones but those of pods, from one table. There is no history
-// for an IXFR: whoever has an older serial gets everything.
+// Transfer is what the plugin `transfer` asks for: all names of one of our zones but those of pods, from one table.
+// There is no history for an IXFR: whoever has an older serial gets everything.
 func (h *Handler) Transfer(origin string, serial uint32) (<-chan []dns.RR, error) {
 	origin = strings.ToLower(origin)
 	if !slices.Contains(h.options.Zones, origin) {

@@ -65,10 +65,10 @@ type Reply struct {
 	Target string
 }
 
-// Answer appends the sections of the answer to q to msg and returns the longer msg. msg holds the 12 bytes of the header,
-// which Answer neither reads nor writes, and the question as it was asked, with its case, at offset 12; the names of the
-// answer point into it, and so keep its case. Nothing is allocated if msg has room for q.Size bytes, but for name servers,
-// names of pods that are not written as an IPv4 address, and options that select by labels.
+// Answer appends the sections of the answer to q to msg and returns the longer msg. msg holds the 12 bytes of the
+// header, which Answer neither reads nor writes, and the question as it was asked, with its case, at offset 12; the
+// names of the answer point into it, and so keep its case. Nothing is allocated if msg has room for q.Size bytes, but
+// for name servers, names of pods that are not written as an IPv4 address, and options that select by labels.
 func (z *Zones) Answer(msg []byte, q Question) ([]byte, Reply) {
 	return z.AnswerFrom(z.live.Table(), msg, q)
 }

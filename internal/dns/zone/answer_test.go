@@ -14,8 +14,8 @@ import (
 	"github.com/switchyard-net/switchyard/internal/model"
 )
 
-// TestSizes asks for a headless Service of 100 endpoints within several sizes: what is left out must be told, and what is there
-// must be whole.
+// TestSizes asks for a headless Service of 100 endpoints within several sizes: what is left out must be told, and what
+// is there must be whole.
 func TestSizes(t *testing.T) {
 	z, live := zonesOf(t, Options{})
 	live.apply(bigCluster(20).take())
@@ -69,7 +69,8 @@ func unpack2(t *testing.T, z *Zones, msg []byte, q Question) *dns.Msg {
 	return unpack(t, msg, reply)
 }
 
-// TestLongNames has endpoints whose names are too long in full for a zone of 200 bytes: they are passed over, the others stay.
+// TestLongNames has endpoints whose names are too long in full for a zone of 200 bytes: they are passed over, the others
+// stay.
 func TestLongNames(t *testing.T) {
 	zone := strings.Repeat(strings.Repeat("z", 61)+".", 3)
 	z, live := zonesOf(t, Options{Zones: []string{zone, "in-addr.arpa."}})
@@ -217,6 +218,44 @@ func TestWrongOptions(t *testing.T) {
 	} {
 		if _, err := New(o, NewLive(Config{})); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: error %v, want %q", o, err, want)
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	z, live := zonesOf(t, Options{})
+	explain := func(name string) string {
+		_, q := question(t, name, typeA)
+		got, _ := z.Explain(live.Table(), q.Name)
+		return got
+	}
+	if got := explain("web.default.svc.cluster.local."); !strings.Contains(got, "not read completely") {
+		t.Errorf("before the first snapshot: %q", got)
+	}
+	w := bigCluster(20)
+	ref := model.Ref{Namespace: "default", Name: "ext"}
+	w.service(&model.Service{Ref: ref, Type: model.ExternalName, ExternalName: "a.example"})
+	live.apply(w.take())
+	for name, want := range map[string]string{
+		"service-00007.default.svc.cluster.local.":           "cluster IPs of Service default/service-00007",
+		"headless-3.default.svc.cluster.local.":              "3 of 3 ready endpoints of Service default/headless-3",
+		"10-128-0-203.headless-3.default.svc.cluster.local.": "1 of 3 ready endpoints of Service default/headless-3",
+		"absent.headless-3.default.svc.cluster.local.":       "no ready endpoint of Service default/headless-3 has the name absent; it has 3 ready endpoints",
+		"_x._udp.service-00007.default.svc.cluster.local.":   "Service default/service-00007 has no port x of protocol udp",
+		"za.pin._zone.headless-3.default.svc.cluster.local.": "no name has this form",
+		"absent.default.svc.cluster.local.":                  "there is no Service default/absent",
+		"web.absent.svc.cluster.local.":                      "there is no Namespace absent, or the Corefile does not expose it",
+		"ext.default.svc.cluster.local.":                     "ExternalName Service default/ext: an alias for a.example",
+		"default.svc.cluster.local.":                         "the name exists, and has no records of its own",
+		"www.example.com.cluster.local.":                     "no name has this form",
+		"7.0.96.10.in-addr.arpa.":                            "10.96.0.7 is a cluster IP of Service default/service-00007",
+		"75.0.128.10.in-addr.arpa.":                          "10.128.0.75 is a ready endpoint of Service default/service-00007",
+		"1.2.0.192.in-addr.arpa.":                            "192.0.2.1 is neither a cluster IP nor a ready endpoint",
+		"10-0-0-1.default.pod.cluster.local.":                "the Corefile has no records of pods (property pods), or none has this address",
+		"example.com.":                                       "",
+	} {
+		if got := explain(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/switchyard-net/switchyard/internal/model"
 )
 
-// bigCluster has that many Services of ten endpoints, of which every tenth is headless, and two headless ones of 3 and of 100.
+// bigCluster has that many Services of ten endpoints, of which every tenth is headless, and two headless ones of 3 and
+// of 100.
 func bigCluster(services int) *world {
 	w := &world{}
 	w.namespace("default")

@@ -129,7 +129,8 @@ func (a *arranger) arrange(e *entry, byPod bool) []position {
 // ready returns the number of ready endpoints.
 func (e *entry) ready() int { return len(e.order) }
 
-// addrs appends the addresses by which a Service is found in reverse: cluster IPs and ready endpoints, each once, in order.
+// addrs appends the addresses by which a Service is found in reverse: cluster IPs and ready endpoints, each once, in
+// order.
 func (e *entry) addrs(out []netip.Addr) []netip.Addr {
 	if e.service != nil {
 		out = append(out, e.service.ClusterIPs...)

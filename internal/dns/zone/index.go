@@ -1,7 +1,7 @@
 package zone
 
-// index is an immutable map from hashes to the ids of entries: names and addresses are stored in the snapshot alone, and a
-// look-up verifies what the hash has found. It takes 8 bytes an item, and an edit copies what it touches.
+// index is an immutable map from hashes to the ids of entries: names and addresses are stored in the snapshot alone, and
+// a look-up verifies what the hash has found. It takes 8 bytes an item, and an edit copies what it touches.
 type index struct{ pages [indexFan]*indexPage }
 
 type indexPage [indexFan][]uint64 // buckets of hash<<32 | id

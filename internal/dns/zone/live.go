@@ -16,8 +16,8 @@ type Snapshots interface {
 	Next(ctx context.Context) (*model.Snapshot, model.Changes, error)
 }
 
-// Live holds the present table, for any number of Zones. Run must be called once; the other methods may be called at any time
-// from any goroutine.
+// Live holds the present table, for any number of Zones. Run must be called once; the other methods may be called at any
+// time from any goroutine.
 type Live struct {
 	table   atomic.Pointer[Table]
 	synced  chan struct{} // closed with the first complete snapshot
@@ -29,8 +29,8 @@ type Live struct {
 type Config struct {
 	// PodNames orders endpoints by the names of their pods too, for Options.EndpointPodNames.
 	PodNames bool
-	// Programmed, if set, is called for a slice whose new endpoints are now being answered, with the time since the change that
-	// led to them (the annotation endpoints.kubernetes.io/last-change-trigger-time). kind is cluster_ip or
+	// Programmed, if set, is called for a slice whose new endpoints are now being answered, with the time since the
+	// change that led to them (the annotation endpoints.kubernetes.io/last-change-trigger-time). kind is cluster_ip or
 	// headless_with_selector, as in coredns_kubernetes_dns_programming_duration_seconds.
 	Programmed func(kind string, since time.Duration)
 	// Swapped, if set, is called after each new table.

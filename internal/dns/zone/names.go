@@ -18,8 +18,8 @@ type Name struct {
 	Type uint16
 }
 
-// Names returns all names of a zone with the types to ask for, but the apex and the names of pods: what a zone transfer holds. The
-// zone is one of Options.Zones. Names come in the order of their Services, some without records of the type.
+// Names returns all names of a zone with the types to ask for, but the apex and the names of pods: what a zone transfer
+// holds. The zone is one of Options.Zones. Names come in the order of their Services, some without records of the type.
 func (z *Zones) Names(t *Table, zone string) iter.Seq[Name] {
 	return func(yield func(Name) bool) {
 		if wire, err := wireName(zone); err == nil && isReverse(wire) {

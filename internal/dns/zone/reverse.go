@@ -2,14 +2,16 @@ package zone
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/switchyard-net/switchyard/internal/model"
 )
 
-// holders returns items of the index among which the entries are that have an address, as a cluster IP or as that of a ready
-// endpoint, and the hash of these. It is no iterator, as that would allocate.
+// holders returns items of the index among which the entries are that have an address, as a cluster IP or as that of a
+// ready endpoint, and the hash of these. It is no iterator, as that would allocate.
 func (t *Table) holders(addr netip.Addr) (items []uint64, hash uint32) {
 	hash = t.hashAddr(addr)
 	return t.addrs.bucket(hash), hash
@@ -34,8 +36,8 @@ func (e *entry) precedes(other *entry) bool {
 		cmp.Compare(e.ref.Name, other.ref.Name)) < 0
 }
 
-// reveals reports whether the names of an entry may be given for its addresses. As in CoreDNS, a Namespace that does not exist
-// matters only where some are not exposed.
+// reveals reports whether the names of an entry may be given for its addresses. As in CoreDNS, a Namespace that does not
+// exist matters only where some are not exposed.
 func (z *Zones) reveals(t *Table, e *entry) bool {
 	if z.restricted() && !z.exposed(t, []byte(e.ref.Namespace)) {
 		return false
@@ -43,24 +45,34 @@ func (z *Zones) reveals(t *Table, e *entry) bool {
 	return z.options.Labels == nil || e.service != nil && z.options.Labels(e.service.Labels)
 }
 
-// reverse composes the answer to a reverse look-up: the name of the Service that has the address as a cluster IP, else those of
-// the endpoints that have it.
-func (c *composer) reverse(addr netip.Addr) ([]byte, Reply) {
-	zone := c.zones.primary
+// owner returns the Service that has an address as a cluster IP, nil if none that is to be seen has.
+func (z *Zones) owner(t *Table, addr netip.Addr) *entry {
 	var owner *entry
-	items, hash := c.table.holders(addr)
+	items, hash := t.holders(addr)
 	for _, item := range items {
-		if e := c.table.holder(item, hash); e != nil && e.hasClusterIP(addr) && c.zones.reveals(c.table, e) && (owner == nil || e.precedes(owner)) {
+		e := t.holder(item, hash)
+		if e == nil || !e.hasClusterIP(addr) || !z.reveals(t, e) {
+			continue
+		}
+		if owner == nil || e.precedes(owner) {
 			owner = e
 		}
 	}
-	if owner != nil {
-		c.count(c.pointsTo(typePTR, &target{service: owner.ref, zone: zone}))
+	return owner
+}
+
+// reverse composes the answer to a reverse look-up: the name of the Service that has the address as a cluster IP, else
+// those of the endpoints that have it.
+func (c *composer) reverse(addr netip.Addr) ([]byte, Reply) {
+	zone := c.zones.primary
+	if e := c.zones.owner(c.table, addr); e != nil {
+		c.count(c.pointsTo(typePTR, &target{service: e.ref, zone: zone}))
 		return c.done()
 	}
 	if c.zones.options.NoEndpoints {
 		return c.missing()
 	}
+	items, hash := c.table.holders(addr)
 	for _, item := range items {
 		if e := c.table.holder(item, hash); e != nil && c.zones.reveals(c.table, e) {
 			c.endpointNames(e, addr, zone)
@@ -90,16 +102,35 @@ func (c *composer) endpointNames(e *entry, addr netip.Addr, zone []byte) {
 	}
 }
 
-// server is a name with an address at which this server is reached. It is an endpoint of a Service, a Service, or, where the
-// Service has no name, ns.dns.
+// explainReverse says in words whose an address is.
+func (z *Zones) explainReverse(t *Table, addr netip.Addr) string {
+	if e := z.owner(t, addr); e != nil {
+		return fmt.Sprintf("%s is a cluster IP of Service %s", addr, e.ref)
+	}
+	var refs []string
+	items, hash := t.holders(addr)
+	for _, item := range items {
+		if e := t.holder(item, hash); e != nil && z.reveals(t, e) {
+			refs = append(refs, e.ref.String())
+		}
+	}
+	if len(refs) == 0 || z.options.NoEndpoints {
+		return fmt.Sprintf("%s is neither a cluster IP nor a ready endpoint", addr)
+	}
+	slices.Sort(refs)
+	return fmt.Sprintf("%s is a ready endpoint of Service %s", addr, strings.Join(refs, ", "))
+}
+
+// server is a name with an address at which this server is reached. It is an endpoint of a Service, a Service, or, where
+// the Service has no name, ns.dns.
 type server struct {
 	endpoint string
 	service  model.Ref
 	addr     netip.Addr
 }
 
-// servers returns by which names and addresses this server is known: those of the Services that have an address of ours as an
-// endpoint or as a cluster IP, else ns.dns with our addresses.
+// servers returns by which names and addresses this server is known: those of the Services that have an address of ours
+// as an endpoint or as a cluster IP, else ns.dns with our addresses.
 func (z *Zones) servers(t *Table) []server {
 	if z.options.Addrs == nil {
 		return nil

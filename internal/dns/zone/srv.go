@@ -80,8 +80,8 @@ func (c *composer) endpointServices(f *found) {
 	c.glue(f, begin)
 }
 
-// glue appends the address of each endpoint that is the target of an SRV record; the records begin at an offset. Both are in the
-// order of the endpoints' names.
+// glue appends the address of each endpoint that is the target of an SRV record; the records begin at an offset. Both
+// are in the order of the endpoints' names.
 func (c *composer) glue(f *found, at int) {
 	end := len(c.msg)
 	var buf [maxLabel]byte

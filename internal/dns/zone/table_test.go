@@ -27,8 +27,8 @@ func everyAnswer(t testing.TB, z *Zones, table *Table, names map[Name]struct{}) 
 	return out
 }
 
-// TestUpdateEqualsRebuild makes random changes and compares the table that followed them with one made at once of the same
-// snapshot, by their answers to every name that ever was and by their indexes.
+// TestUpdateEqualsRebuild makes random changes and compares the table that followed them with one made at once of the
+// same snapshot, by their answers to every name that ever was and by their indexes.
 func TestUpdateEqualsRebuild(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	z, _ := zonesOf(t, Options{})

@@ -119,8 +119,8 @@ func (t *target) append(b []byte) []byte {
 	return append(append(append(b, byte(len(labelSvc))), labelSvc...), t.zone...)
 }
 
-// srv appends an SRV record for the name that was asked for. Its target is not compressed (RFC 2782). A target that is too
-// long for a name is passed over.
+// srv appends an SRV record for the name that was asked for. Its target is not compressed (RFC 2782). A target that is
+// too long for a name is passed over.
 func (w *writer) srv(weight, port uint16, t *target) bool {
 	n := t.length()
 	if n > maxName {
