@@ -195,32 +195,18 @@ func (f *Fake) checkRule(t fakeTable, rule string) error {
 	if strings.Count(rule, `"`)%2 != 0 {
 		return refused("quotes do not match: %s", rule)
 	}
-	next := leadsTo(rule)
+	next := Target(rule)
 	if _, ok := t[next]; next != "" && !ok && !slices.Contains(targets(), next) {
 		return refused("no chain or target %q: %s", next, rule)
 	}
 	return nil
 }
 
-// leadsTo returns the target of a rule.
-func leadsTo(rule string) string {
-	quoted := false
-	previous := ""
-	for _, word := range strings.Fields(rule) {
-		if !quoted && (previous == "-j" || previous == "-g") {
-			return word
-		}
-		quoted = quoted != (strings.Count(word, `"`)%2 != 0)
-		previous = word
-	}
-	return ""
-}
-
 // check refuses a table with rules that lead to chains that are gone.
 func (t fakeTable) check() error {
 	for chain, rules := range t {
 		for _, rule := range rules {
-			next := leadsTo(rule)
+			next := Target(rule)
 			if _, ok := t[next]; next != "" && !ok && !slices.Contains(targets(), next) {
 				return refused("chain %s is still in use: -A %s %s", next, chain, rule)
 			}

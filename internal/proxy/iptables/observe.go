@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"context"
 	"hash/maphash"
-	"strings"
+
+	"github.com/switchyard-net/switchyard/internal/kernel/iptables"
 )
 
 // observed is what the kernel holds of ours in a table.
@@ -70,11 +71,7 @@ func (o *observer) finish() {
 
 // foreign notes a rule of another chain, if it leads to ours.
 func (o *observer) foreign(rule string) {
-	words := strings.Fields(rule)
-	for i := 1; i+1 < len(words); i++ {
-		if (words[i] == "-j" || words[i] == "-g") && isOurs(words[i+1]) {
-			o.jumps[o.chain] = append(o.jumps[o.chain], rule)
-			return
-		}
+	if isOurs(iptables.Target(rule)) {
+		o.jumps[o.chain] = append(o.jumps[o.chain], rule)
 	}
 }
