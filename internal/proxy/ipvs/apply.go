@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/switchyard-net/switchyard/internal/kernel/ipset"
 	"github.com/switchyard-net/switchyard/internal/kernel/ipvs"
@@ -33,7 +34,29 @@ func (b *Backend) apply(ctx context.Context, c *change, report *plan.Report) err
 	if err := b.applyEntries(ctx, c, report); err != nil {
 		return err
 	}
-	return b.run(ctx, c.removals(), report)
+	retired, removed := c.removals()
+	if err := b.run(ctx, retired, report); err != nil || len(removed) == 0 {
+		return err
+	}
+	if err := wait(ctx, b.replies); err != nil {
+		return err
+	}
+	return b.run(ctx, removed, report)
+}
+
+// replyPatience is how long a UDP or SCTP endpoint that gets no new connections stays: with it goes all that the kernel
+// remembers of its connections, so that replies on their way would not be translated back. Most come within it.
+const replyPatience = 50 * time.Millisecond
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // run makes changes of IPVS.
@@ -74,29 +97,34 @@ func (c *change) additions() []ipvs.Change {
 	return list
 }
 
-// removals takes real servers out. Those whose connections outlive them stay with weight 0.
-func (c *change) removals() []ipvs.Change {
-	var list []ipvs.Change
+// removals takes real servers out: all get weight 0 first, and those whose connections do not outlive them are removed
+// after that, with their virtual server if nothing shall be left of it.
+func (c *change) removals() (retired, removed []ipvs.Change) {
 	for _, mark := range sortedMarks(c.have.pools) {
 		have, want, there := c.have.pools[mark], c.want.pools[mark], c.family.servers[mark]
-		if want == nil && (!have.graceful || len(have.endpoints)+len(there.leaving) == 0) {
-			list = append(list, ipvs.Change{Op: ipvs.DeleteService, Service: have.Service})
-			c.family.forget(c.layout, mark)
-			continue
+		graceful := have.graceful
+		if want != nil {
+			graceful = want.graceful
 		}
 		diff(have.endpoints, want.all(), netip.AddrPort.Compare, func(gone, _ *netip.AddrPort) {
 			if gone == nil {
 				return
 			}
-			change := ipvs.Change{Op: ipvs.DeleteDestination, Service: have.Service, Destination: ipvs.Destination{Addr: *gone}}
-			if want == nil || want.graceful {
-				change.Op = ipvs.SetDestination
+			change := ipvs.Change{Op: ipvs.SetDestination, Service: have.Service, Destination: ipvs.Destination{Addr: *gone}}
+			retired = append(retired, change)
+			if graceful {
 				there.leave(*gone)
+			} else if want != nil {
+				change.Op = ipvs.DeleteDestination
+				removed = append(removed, change)
 			}
-			list = append(list, change)
 		})
+		if want == nil && (!graceful || len(have.endpoints)+len(there.leaving) == 0) {
+			removed = append(removed, ipvs.Change{Op: ipvs.DeleteService, Service: have.Service})
+			c.family.forget(c.layout, mark)
+		}
 	}
-	return list
+	return retired, removed
 }
 
 // all returns the endpoints of a virtual server that may not be there.
@@ -168,4 +196,3 @@ func diff[T comparable](have, want []T, compare func(a, b T) int, visit func(hav
 }
 
 func sortedMarks(pools map[uint32]*server) []uint32 { return slices.Sorted(maps.Keys(pools)) }
-

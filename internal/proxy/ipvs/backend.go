@@ -100,6 +100,8 @@ type Backend struct {
 	dismissed time.Time
 	// patience is the time between two such looks: dismissPatience, but in tests.
 	patience time.Duration
+	// replies is how long UDP and SCTP replies are waited for: replyPatience, but in tests.
+	replies time.Duration
 	// prepared is true once the settings of the namespace are as they shall be.
 	prepared bool
 	// lacking are settings that could not be made.
@@ -116,8 +118,6 @@ type family struct {
 	counted map[countedEntry]int
 	// servers are the virtual servers that the kernel has, by mark.
 	servers map[uint32]*present
-	// written is the text of the rules as they were written last, and saved what the kernel made of it.
-	written, saved string
 	// missing is true where the kernel does not have this family.
 	missing bool
 }
@@ -136,7 +136,7 @@ func New(cfg Config, deps Deps) (*Backend, error) {
 	if cfg.Scheduler == "" {
 		cfg.Scheduler = DefaultScheduler
 	}
-	b := &Backend{config: cfg, deps: deps, patience: dismissPatience}
+	b := &Backend{config: cfg, deps: deps, patience: dismissPatience, replies: replyPatience}
 	for _, f := range []model.Family{model.IPv4, model.IPv6} {
 		b.families = append(b.families, &family{model: f, sets: familySets(f)})
 	}
@@ -203,7 +203,7 @@ func (b *Backend) Cleanup(ctx context.Context) error {
 
 // cleanup goes the way that a packet takes, so that none is left half-way.
 func (b *Backend) cleanup(ctx context.Context, f *family) error {
-	f.written, f.saved, f.missing = "", "", false
+	f.missing = false
 	if err := b.removeRules(ctx, f); err != nil {
 		return err
 	}

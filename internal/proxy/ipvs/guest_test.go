@@ -1,11 +1,10 @@
 package ipvs
 
 import (
-	"bufio"
 	"context"
-	"io"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/switchyard-net/switchyard/internal/kernel/ipset"
 	"github.com/switchyard-net/switchyard/internal/kernel/iptables"
@@ -15,7 +14,7 @@ import (
 	"github.com/switchyard-net/switchyard/internal/lab"
 	"github.com/switchyard-net/switchyard/internal/lab/guest"
 	"github.com/switchyard-net/switchyard/internal/lab/guesttest"
-	"github.com/switchyard-net/switchyard/internal/model"
+	"github.com/switchyard-net/switchyard/internal/plan"
 	"github.com/switchyard-net/switchyard/internal/proxy"
 	"github.com/switchyard-net/switchyard/internal/proxy/proxytest"
 )
@@ -24,7 +23,9 @@ import (
 func TestGuest(t *testing.T) {
 	guesttest.Run(t, guest.Machine{}, func(t *testing.T) {
 		t.Run("Packets", func(t *testing.T) {
-			proxytest.Run(t, func(part testing.TB, node *lab.Namespace) proxy.Backend { return newIn(part, node, Config{}) })
+			proxytest.Run(t, func(part testing.TB, node *lab.Namespace) proxy.Backend {
+				return timed{newIn(part, node, Config{}), part}
+			})
 		})
 	})
 }
@@ -41,58 +42,10 @@ func (n inNamespace) SetInt(key string, value int) error {
 	return n.Do(func() error { return sysctl.Tree{}.SetInt(key, value) })
 }
 
-type execRules struct{ ns *lab.Namespace }
-
-func (e execRules) name(f model.Family) string {
-	if f == model.IPv6 {
-		return "ip6tables"
-	}
-	return "iptables"
-}
-
-func (e execRules) Restore(ctx context.Context, f model.Family, write func(io.Writer) error) error {
-	c := e.ns.Command(ctx, e.name(f)+"-restore", "--noflush", "-w", "5")
-	r, w := io.Pipe()
-	c.Stdin = r
-	go func() { w.CloseWithError(write(w)) }()
-	out, err := c.CombinedOutput()
-	if err != nil {
-		return &execError{string(out), err}
-	}
-	return nil
-}
-
-type execError struct {
-	out string
-	err error
-}
-
-func (e *execError) Error() string { return e.err.Error() + ": " + e.out }
-
-func (e execRules) Save(ctx context.Context, f model.Family, table string, line func([]byte) error) error {
-	c := e.ns.Command(ctx, e.name(f)+"-save", "-t", table)
-	r, err := c.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := c.Start(); err != nil {
-		return err
-	}
-	scanner := bufio.NewScanner(r)
-	for scanner.Scan() {
-		if err := line(scanner.Bytes()); err != nil {
-			return err
-		}
-	}
-	return c.Wait()
-}
-
-var _ Rules = (*iptables.Conn)(nil)
-
 // depsIn opens everything in a namespace.
 func depsIn(tb testing.TB, ns *lab.Namespace) Deps {
 	tb.Helper()
-	deps := Deps{Rules: execRules{ns}, Sysctls: inNamespace{ns}, Log: slog.New(slog.DiscardHandler)}
+	deps := Deps{Sysctls: inNamespace{ns}, Log: slog.New(slog.DiscardHandler)}
 	open := func() error {
 		servers, err := ipvs.Open()
 		if err != nil {
@@ -109,7 +62,12 @@ func depsIn(tb testing.TB, ns *lab.Namespace) Deps {
 			return err
 		}
 		tb.Cleanup(func() { _ = host.Close() })
-		deps.Servers, deps.Sets, deps.Routes = servers, sets, host
+		rules, err := iptables.Open(tb.Context(), iptables.Options{Wait: time.Minute, Command: ns.Command})
+		if err != nil {
+			return err
+		}
+		tb.Cleanup(func() { _ = rules.Close() })
+		deps.Servers, deps.Sets, deps.Routes, deps.Rules = servers, sets, host, rules
 		return nil
 	}
 	if err := ns.Do(open); err != nil {
@@ -125,4 +83,23 @@ func newIn(tb testing.TB, ns *lab.Namespace, cfg Config) *Backend {
 		tb.Fatal(err)
 	}
 	return b
+}
+
+type timed struct {
+	*Backend
+	tb testing.TB
+}
+
+func (b timed) Sync(ctx context.Context, u plan.Update) (plan.Report, error) {
+	s := time.Now()
+	r, err := b.Backend.Sync(ctx, u)
+	b.tb.Logf("sync %d ops full %t: %s", r.Operations, u.Full, time.Since(s))
+	return r, err
+}
+
+func (b timed) Cleanup(ctx context.Context) error {
+	s := time.Now()
+	err := b.Backend.Cleanup(ctx)
+	println("cleanup", time.Since(s).String())
+	return err
 }

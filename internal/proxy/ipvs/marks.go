@@ -51,6 +51,10 @@ func (l layout) place(v uint32) uint32 {
 // server returns the mark of a virtual server or of a verdict.
 func (l layout) server(id, port uint32) uint32 { return l.route | l.place(port<<idBits|id) }
 
+// refused is the mark of packets that are to be answered by an error. They are not delivered to this node, so that it
+// lacks the route bit; that no other program gives packets all the others is as good as certain.
+func (l layout) refused() uint32 { return ^l.route }
+
 // serverMask is the part of a mark that a virtual server goes by.
 func (l layout) serverMask() uint32 { return l.route | l.port | l.id }
 
@@ -166,4 +170,3 @@ func networks(p netip.Prefix) []netip.Prefix {
 
 // single returns an address as a network.
 func single(a netip.Addr) netip.Prefix { a = a.Unmap(); return netip.PrefixFrom(a, a.BitLen()) }
-

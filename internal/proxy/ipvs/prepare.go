@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/switchyard-net/switchyard/internal/kernel/ipset"
+	"github.com/switchyard-net/switchyard/internal/kernel/iptables"
 	"github.com/switchyard-net/switchyard/internal/model"
 	"github.com/switchyard-net/switchyard/internal/plan"
 )
@@ -81,7 +82,7 @@ func (b *Backend) prepare(ctx context.Context) error {
 
 // isMissing reports whether an error means that the node does not have IPv6 at all, and no Service needs it.
 func (b *Backend) isMissing(f *family, p *plan.Plan, err error) bool {
-	if f.model != model.IPv6 || !isWithoutTables(err) && !errors.Is(err, ipset.ErrUnsupported) {
+	if f.model != model.IPv6 || !isWithout(err) {
 		return false
 	}
 	for _, s := range p.Services.All() {
@@ -95,9 +96,9 @@ func (b *Backend) isMissing(f *family, p *plan.Plan, err error) bool {
 	return true
 }
 
-// isWithoutTables reports whether an error says that the kernel does not have a family's tables.
-func isWithoutTables(err error) bool {
-	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EPROTONOSUPPORT)
+// isWithout reports whether an error may mean that the kernel does not have a family.
+func isWithout(err error) bool {
+	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, ipset.ErrUnsupported) || iptables.IsRefused(err)
 }
 
 // unsupported returns all that a plan asks for and this mode cannot do.

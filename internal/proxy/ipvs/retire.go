@@ -54,9 +54,8 @@ func (b *Backend) connections(ctx context.Context, f *family) (n int, err error)
 
 // retire empties the chain that first packets are sent through, unless it is gone or empty.
 func (b *Backend) retire(ctx context.Context, f *family) error {
-	f.written, f.saved = "", ""
 	saved, err := b.savedRules(ctx, f)
-	if isWithoutTables(err) || err == nil && !strings.Contains(saved, "mangle -A "+chainServices+" ") {
+	if err == nil && !strings.Contains(saved, "mangle -A "+chainServices+" ") {
 		return nil
 	}
 	if err != nil {

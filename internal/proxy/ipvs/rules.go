@@ -2,6 +2,8 @@ package ipvs
 
 import (
 	"fmt"
+	"hash/fnv"
+	"io"
 	"maps"
 	"net/netip"
 	"slices"
@@ -19,7 +21,19 @@ type rules struct {
 	node   plan.Node
 	sets   []ipset.Set
 	ports  map[uint16]uint32 // see affinityPorts
+	// digest is that of the rules without it; one rule of each table has it as its comment.
+	digest string
 }
+
+// newRules returns the rules with their digest.
+func newRules(r rules) *rules {
+	sum := fnv.New64a()
+	io.WriteString(sum, r.text())
+	r.digest = fmt.Sprintf("switchyard %016x", sum.Sum64())
+	return &r
+}
+
+func (r rules) comment() string { return fmt.Sprintf("-m comment --comment %q ", r.digest) }
 
 // table is a table with our chains, their rules, and the jumps to them.
 type table struct {
@@ -86,7 +100,7 @@ func (r rules) mangle() []chain {
 		{chainHerePort, r.fromHere(nodePortsHere)},
 		{chainMarked, r.marked()},
 		{chainOff, r.off()},
-		{chainRefused, []string{"-j MARK --set-xmark " + exactly(r.server(idReject, 0))}},
+		{chainRefused, []string{r.comment() + "-j MARK --set-xmark " + exactly(r.refused())}},
 	}
 }
 
@@ -140,6 +154,7 @@ func (r rules) fromHere(set setID) []string {
 func (r rules) marked() []string {
 	return []string{
 		"-m mark --mark " + maskOf(r.server(idDrop, 0), r.serverMask()) + " -j DROP",
+		"-m mark --mark " + maskOf(r.server(idReject, 0), r.serverMask()) + " -g " + chainRefused,
 		"-m mark --mark " + bitOf(r.offCluster) + " -j " + chainOff,
 		"-m mark --mark " + bitOf(r.masquerade) + " -j CONNMARK --set-xmark " + bitOf(r.masquerade),
 		"-j CONNMARK --set-xmark " + bitOf(r.route),
@@ -156,14 +171,18 @@ func (r rules) off() []string {
 	return append(list, "-j MARK --set-xmark "+bitOf(r.masquerade))
 }
 
-// filter answers those who are refused, and holds back what would reach clients untranslated.
+// filter answers those who are refused, and holds back what would reach clients untranslated. Packets that are refused
+// go on their way until here: if they were delivered to the node, it could not answer them by ICMP, as the address is not
+// its own.
 func (r rules) filter() []chain {
-	reject := chain{chainReject, []string{"-m mark --mark " + exactly(r.server(idReject, 0)) + " -m conntrack --ctstate NEW -j REJECT"}}
-	invalid := chain{name: chainForward}
+	reject := chain{chainReject, []string{
+		r.comment() + "-m mark --mark " + exactly(r.refused()) + " -m conntrack --ctstate NEW -j REJECT",
+	}}
+	forward := chain{chainForward, []string{"-j " + chainReject}}
 	if r.node.DropInvalid {
-		invalid.rules = []string{"-m conntrack --ctstate INVALID -j DROP"}
+		forward.rules = append(forward.rules, "-m conntrack --ctstate INVALID -j DROP")
 	}
-	return []chain{reject, invalid}
+	return []chain{reject, forward}
 }
 
 // nat gives packets of connections with affinity their destination port, and masquerades.
@@ -177,7 +196,7 @@ func (r rules) nat() []chain {
 	}
 	masquerade := " -j MASQUERADE --random-fully"
 	return []chain{port, {chainPostroute, []string{
-		"-m connmark --mark " + bitOf(r.masquerade) + masquerade,
+		r.comment() + "-m connmark --mark " + bitOf(r.masquerade) + masquerade,
 		r.match(hairpins, "src,dst") + masquerade,
 	}}}
 }
@@ -217,19 +236,28 @@ func bitOf(bit uint32) string { return maskOf(bit, bit) }
 
 func maskOf(mark, mask uint32) string { return fmt.Sprintf("%#x/%#x", mark, mask) }
 
-// text returns the rules as text for people.
+// text returns the rules as iptables-save might.
 func (r rules) text() string {
 	var b strings.Builder
 	for _, t := range r.tables() {
 		fmt.Fprintf(&b, "*%s\n", t.name)
-		for _, h := range t.hooks {
-			fmt.Fprintf(&b, "-A %s\n", h.rule())
-		}
-		for _, c := range t.chains {
-			for _, rule := range c.rules {
-				fmt.Fprintf(&b, "-A %s %s\n", c.name, rule)
-			}
+		for _, rule := range t.rules() {
+			fmt.Fprintf(&b, "-A %s\n", rule)
 		}
 	}
 	return b.String()
+}
+
+// rules returns all rules of a table, behind the name of the chain that each is in.
+func (t table) rules() []string {
+	var list []string
+	for _, h := range t.hooks {
+		list = append(list, h.rule())
+	}
+	for _, c := range t.chains {
+		for _, rule := range c.rules {
+			list = append(list, c.name+" "+rule)
+		}
+	}
+	return list
 }

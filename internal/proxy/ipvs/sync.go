@@ -71,7 +71,7 @@ func (f *family) renderer(scheduler string, l layout) *renderer {
 }
 
 func (f *family) rules(l layout, n plan.Node) *rules {
-	return &rules{layout: l, family: f.model, node: n, sets: f.sets, ports: f.ports.numbers}
+	return newRules(rules{layout: l, family: f.model, node: n, sets: f.sets, ports: f.ports.numbers})
 }
 
 // adopt gives the pools of a plan the numbers by which the kernel knows them, from the marks of their frontends.

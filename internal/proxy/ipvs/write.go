@@ -15,29 +15,46 @@ import (
 // tableNames are the tables that have chains of ours.
 func tableNames() []string { return []string{"mangle", "filter", "nat"} }
 
-// writeRules makes sure of a family's rules. iptables(8) shows rules otherwise than they were written, so what it shows
-// after they were written is what it has to show later.
+// writeRules makes sure of a family's rules. iptables-save shows rules otherwise than they were written; they are taken
+// to be right if the digest in each table is, and there are as many as there should be.
 func (b *Backend) writeRules(ctx context.Context, f *family, r *rules, report *plan.Report) error {
-	have, err := b.savedRules(ctx, f)
+	saved, err := b.savedRules(ctx, f)
 	if err != nil {
 		return err
 	}
-	text := r.text()
-	if text == f.written && have == f.saved {
+	tables := r.tables()
+	if areWritten(tables, r.digest, saved) {
 		return nil
 	}
-	f.written = ""
-	if err := b.deps.Rules.Restore(ctx, f.model, func(w io.Writer) error { return writeTables(w, r.tables(), have) }); err != nil {
+	if err := b.deps.Rules.Restore(ctx, f.model, func(w io.Writer) error { return writeTables(w, tables, saved) }); err != nil {
 		return fmt.Errorf("write the %s rules: %w", f.model, err)
 	}
-	if f.saved, err = b.savedRules(ctx, f); err != nil {
-		return err
-	}
-	f.written = text
-	if f.saved != have {
-		report.Operations += strings.Count(f.saved, "\n")
+	for _, t := range tables {
+		report.Operations += len(t.rules())
 	}
 	return nil
+}
+
+// areWritten reports whether what iptables-save shows is what was written.
+func areWritten(tables []table, digest, saved string) bool {
+	for _, t := range tables {
+		rules := strings.Count(saved, t.name+" -A ")
+		digests := 0
+		for line := range strings.Lines(saved) {
+			if strings.HasPrefix(line, t.name+" -A ") && strings.Contains(line, digest) {
+				digests++
+			}
+		}
+		if rules != len(t.rules()) || digests != 1 {
+			return false
+		}
+		for _, h := range t.hooks {
+			if !strings.Contains(saved, t.name+" -A "+h.rule()+"\n") {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // savedRules returns those lines of iptables-save that are about our chains, each behind the name of its table.
@@ -98,7 +115,7 @@ func writeTables(w io.Writer, tables []table, saved string) error {
 // removeRules removes all jumps to our chains, and the chains.
 func (b *Backend) removeRules(ctx context.Context, f *family) error {
 	saved, err := b.savedRules(ctx, f)
-	if isWithoutTables(err) || err == nil && saved == "" {
+	if err == nil && saved == "" {
 		return nil
 	}
 	if err != nil {
