@@ -33,15 +33,19 @@ func RunQuarantine(t *testing.T, newBackend NewBackend) {
 	if serveAsChild() {
 		return
 	}
+	t.Parallel() // with its like: most of its time is waiting
 	n := newNetwork(t, nil)
-	t.Run("Endpoints", func(t *testing.T) { newWard(t, n, newBackend).run(endpointCases()) })
-	t.Run("LostNode", func(t *testing.T) { newWard(t, n, newBackend).run(lostNodeCases()) })
+	// The very test and subtest, for children.
+	self := "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"
+	t.Run("Endpoints", func(t *testing.T) { newWard(t, n, self, newBackend).run(endpointCases()) })
+	t.Run("LostNode", func(t *testing.T) { newWard(t, n, self, newBackend).run(lostNodeCases()) })
 }
 
 // ward is a node with a Watch, and Services whose endpoints fail.
 type ward struct {
 	*network
 	t       *testing.T
+	self    string   // as -test.run names the test
 	objects *objects // guarded by mu
 	wake    chan struct{}
 	mu      sync.Mutex
@@ -53,12 +57,12 @@ type ward struct {
 }
 
 // newWard starts the syncer and the Watch of node-1, until the end of the test.
-func newWard(t *testing.T, n *network, newBackend NewBackend) *ward {
+func newWard(t *testing.T, n *network, self string, newBackend NewBackend) *ward {
 	base, err := baseObjects()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &ward{network: n, t: t, objects: base, wake: make(chan struct{}, 1), everOut: map[string]bool{}}
+	w := &ward{network: n, t: t, self: self, objects: base, wake: make(chan struct{}, 1), everOut: map[string]bool{}}
 	node := n.namespaces[thisNode]
 	n.must(node.SetSysctl("net.netfilter.nf_conntrack_acct", "1"))
 	var events *conntrack.Events
@@ -69,7 +73,7 @@ func newWard(t *testing.T, n *network, newBackend NewBackend) *ward {
 		}
 		return err
 	}))
-	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	registry := prometheus.NewRegistry()
 	w.watch = quarantine.New(quarantine.On, quarantine.Deps{
 		Events: events, Table: table, Reporter: w, Metrics: registry, Log: log,
@@ -174,8 +178,7 @@ func (w *ward) out(service string) []string {
 // child starts a server in a process of its own, in the namespace of a host.
 func (w *ward) child(host string, how manner, name, address string) *exec.Cmd {
 	ns := w.namespaces[host]
-	root, _, _ := strings.Cut(w.t.Name(), "/")
-	command := ns.Command(context.Background(), os.Args[0], "-test.run=^"+root+"$", "-test.count=1")
+	command := ns.Command(context.Background(), os.Args[0], "-test.run="+w.self, "-test.count=1")
 	command.Env = append(os.Environ(), serverVariable+"="+fmt.Sprintf("%s %s %s", how, name, address))
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
 	w.must(command.Start())

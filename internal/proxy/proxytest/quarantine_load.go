@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/switchyard-net/switchyard/internal/lab"
+	"github.com/switchyard-net/switchyard/internal/lab/guest"
 )
 
 // attempt is one connection of a load: when it began, and who answered it; empty: nobody.
@@ -28,8 +29,9 @@ type load struct {
 }
 
 const (
-	// loadPeriod is the time between two connections of a load.
-	loadPeriod = 25 * time.Millisecond
+	// loadPeriod is the time between two connections of a load; a guest is slower.
+	loadPeriod      = 50 * time.Millisecond
+	guestLoadPeriod = 250 * time.Millisecond
 	// loadPatience is how long one waits for its answer: a server that hung answers those that wait when it goes on,
 	// which tells when they began.
 	loadPatience = 30 * time.Second
@@ -41,8 +43,12 @@ func startLoad(from *lab.Namespace, to netip.AddrPort, answers bool) *load {
 	ctx, stop := context.WithCancel(context.Background())
 	waiting, giveUp := context.WithCancel(context.Background())
 	l.stop, l.giveUp = stop, giveUp
+	period := loadPeriod
+	if guest.Inside() {
+		period = guestLoadPeriod
+	}
 	l.running.Go(func() {
-		ticker := time.NewTicker(loadPeriod)
+		ticker := time.NewTicker(period)
 		defer ticker.Stop()
 		for {
 			select {
