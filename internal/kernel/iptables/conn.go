@@ -37,7 +37,7 @@ type Options struct {
 }
 
 // Stamp is a fingerprint of a family's tables: it differs after a program has changed them.
-type Stamp [2]uint64
+type Stamp [3]uint64
 
 // Conn runs the programs of one variant, and asks the kernel directly what it can answer cheaply. It belongs to the
 // network namespace of the thread that calls Open.
@@ -115,12 +115,15 @@ func (c *Conn) Restore(ctx context.Context, f model.Family, write func(io.Writer
 	return wrote
 }
 
-// Save passes on the lines of iptables-save for a table, without the ends of lines; there are none if the kernel does
-// not have the table yet. A line is valid until line returns; its error ends Save.
+// Save passes on the lines of iptables-save for a table, or with "" for all tables, without the ends of lines; there are
+// none if the kernel does not have the table yet. A line is valid until line returns; its error ends Save.
 func (c *Conn) Save(ctx context.Context, f model.Family, table string, line func([]byte) error) error {
 	program := c.names.save(f)
 	if program == "" {
 		return c.absent(f, "save")
+	}
+	if table == "" {
+		return c.lines(ctx, line, program)
 	}
 	if c.variant == Legacy && !c.legacy.has(f, table) {
 		return nil // to look at a table would make it
@@ -170,7 +173,7 @@ func (c *Conn) absent(f model.Family, verb string) error {
 	return newError(program, exec.ErrNotFound, "install the package iptables, or choose another proxy mode")
 }
 
-// Stamp returns the fingerprint of a family's nat and filter tables as they are now: of the legacy variant, how many
+// Stamp returns the fingerprint of a family's nat, filter and mangle tables as they are now: of the legacy variant, how many
 // entries each has and where they begin; of the nft variant, the number of the kernel's last change to any table. It
 // costs one or two system calls.
 func (c *Conn) Stamp(ctx context.Context, f model.Family) (Stamp, error) {

@@ -39,15 +39,18 @@ type fakeTable map[string][]string
 
 // builtin returns the chains that the kernel makes.
 func builtin(table string) []string {
-	if table == "nat" {
+	switch table {
+	case "nat":
 		return []string{"PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"}
+	case "mangle":
+		return []string{"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}
 	}
 	return []string{"INPUT", "FORWARD", "OUTPUT"}
 }
 
 // targets are the extensions that rules may lead to.
 func targets() []string {
-	return []string{"ACCEPT", "DROP", "RETURN", "MARK", "DNAT", "MASQUERADE", "REJECT"}
+	return []string{"ACCEPT", "DROP", "RETURN", "MARK", "DNAT", "MASQUERADE", "REJECT", "CONNMARK", "SET"}
 }
 
 func refused(format string, args ...any) error {
@@ -225,13 +228,23 @@ func (f *Fake) Save(_ context.Context, family model.Family, table string, line f
 	if f.NoIPv6 && family == model.IPv6 {
 		return refused("Table does not exist")
 	}
-	t, ok := f.tables[family][table]
-	if !ok {
-		return nil
+	for _, name := range slices.Sorted(maps.Keys(f.tables[family])) {
+		if table != "" && table != name {
+			continue
+		}
+		for _, l := range f.tables[family][name].lines(name) {
+			if err := line([]byte(l)); err != nil {
+				return err
+			}
+		}
 	}
-	var lines []string
+	return nil
+}
+
+// lines returns a table as iptables-save prints it.
+func (t fakeTable) lines(table string) []string {
 	chains := slices.Sorted(maps.Keys(t))
-	lines = append(lines, "*"+table)
+	lines := []string{"*" + table}
 	for _, chain := range chains {
 		policy := "-"
 		if slices.Contains(builtin(table), chain) {
@@ -244,12 +257,7 @@ func (f *Fake) Save(_ context.Context, family model.Family, table string, line f
 			lines = append(lines, "-A "+chain+" "+rule)
 		}
 	}
-	for _, l := range append(lines, "COMMIT") {
-		if err := line([]byte(l)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return append(lines, "COMMIT")
 }
 
 // Stamp is that of Conn.

@@ -110,7 +110,7 @@ func (l *legacyTables) info(f model.Family, table string) (tableInfo, error) {
 
 func (l *legacyTables) stamp(f model.Family) (Stamp, error) {
 	var s Stamp
-	for i, table := range []string{"nat", "filter"} {
+	for i, table := range []string{"nat", "filter", "mangle"} {
 		info, err := l.info(f, table)
 		if err != nil {
 			return Stamp{}, err
