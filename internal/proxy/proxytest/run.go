@@ -22,16 +22,35 @@ type NewBackend func(t testing.TB, node *lab.Namespace) proxy.Backend
 // affinity, established connections, changes under load, restarts.
 func Run(t *testing.T, newBackend NewBackend) { run(t, newBackend) }
 
+// RunSCTP holds a backend against the packets of the table that are SCTP: in a guest, with SCTP sockets of its kernel, where
+// the other packets would show what they show on this one.
+func RunSCTP(t *testing.T, newBackend NewBackend) {
+	scenarios := Scenarios(t)
+	for _, s := range scenarios {
+		for i := range s.Steps {
+			step := &s.Steps[i]
+			step.Probes = slices.DeleteFunc(step.Probes, func(p Probe) bool { return p.Packet.Protocol != model.SCTP })
+		}
+	}
+	scenarios = slices.DeleteFunc(scenarios, func(s *Scenario) bool { return len(probedPorts([]*Scenario{s})) == 0 })
+	newNetwork(t, probedPorts(scenarios)).packets(t, scenarios, newBackend)
+}
+
 // run is Run without some parts of behaviour.
 func run(t *testing.T, newBackend NewBackend, without ...string) {
 	scenarios := Scenarios(t)
-	n := newNetwork(t, probedPorts(scenarios))
+	n := newNetwork(t, append(probedPorts(scenarios), 80, 30051)) // the latter of behaviour
+	n.packets(t, scenarios, newBackend)
+	t.Run("Behaviour", func(t *testing.T) { n.behaviour(t, newBackend, without) })
+}
+
+// packets holds a backend against scenarios.
+func (n *network) packets(t *testing.T, scenarios []*Scenario, newBackend NewBackend) {
 	t.Run("Packets", func(t *testing.T) {
 		for _, s := range scenarios {
 			t.Run(s.Name, func(t *testing.T) { n.scenario(t, s, newBackend) })
 		}
 	})
-	t.Run("Behaviour", func(t *testing.T) { n.behaviour(t, newBackend, without) })
 }
 
 // probedPorts returns the ports that the table sends packets to.
@@ -44,7 +63,6 @@ func probedPorts(scenarios []*Scenario) []uint16 {
 			}
 		}
 	}
-	ports = append(ports, 80, 30051) // of behaviour
 	slices.Sort(ports)
 	return slices.Compact(ports)
 }
