@@ -30,6 +30,14 @@ func (e *entry) hasClusterIP(addr netip.Addr) bool {
 	return e.service != nil && slices.Contains(e.service.ClusterIPs, addr)
 }
 
+// has reports whether an address is a cluster IP of the Service or that of a ready endpoint: a hash may be found twice.
+func (e *entry) has(addr netip.Addr) bool {
+	return e.hasClusterIP(addr) || slices.ContainsFunc(e.order, func(p position) bool {
+		ep, _ := e.at(p)
+		return ep.Addr == addr
+	})
+}
+
 // precedes reports whether a cluster IP that two Services claim is e's: the older one keeps it, as in the service proxy.
 func (e *entry) precedes(other *entry) bool {
 	return cmp.Or(e.service.Created.Compare(other.service.Created), cmp.Compare(e.ref.Namespace, other.ref.Namespace),
@@ -110,7 +118,7 @@ func (z *Zones) explainReverse(t *Table, addr netip.Addr) string {
 	var refs []string
 	items, hash := t.holders(addr)
 	for _, item := range items {
-		if e := t.holder(item, hash); e != nil && z.reveals(t, e) {
+		if e := t.holder(item, hash); e != nil && e.has(addr) && z.reveals(t, e) {
 			refs = append(refs, e.ref.String())
 		}
 	}
@@ -147,7 +155,7 @@ func (z *Zones) servers(t *Table) []server {
 		for _, item := range items {
 			e := t.holder(item, hash)
 			switch {
-			case e == nil || e.service == nil || !z.exposed(t, []byte(e.ref.Namespace)):
+			case e == nil || !e.has(addr) || e.service == nil || !z.exposed(t, []byte(e.ref.Namespace)):
 			case e.service.Headless:
 				for _, p := range e.ordered(z.options.EndpointPodNames) {
 					ep, _ := e.at(p)
