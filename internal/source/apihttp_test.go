@@ -77,6 +77,8 @@ func listOf(k Kind, m metav1.ListMeta) runtime.Object {
 		return &corev1.NodeList{ListMeta: m}
 	case Namespaces:
 		return &corev1.NamespaceList{ListMeta: m}
+	case Pods:
+		return &corev1.PodList{ListMeta: m}
 	default:
 		return &networkingv1.ServiceCIDRList{ListMeta: m}
 	}
@@ -85,7 +87,7 @@ func listOf(k Kind, m metav1.ListMeta) runtime.Object {
 func emptyOf(k Kind) runtime.Object {
 	return map[Kind]runtime.Object{
 		Services: &corev1.Service{}, EndpointSlices: &discoveryv1.EndpointSlice{},
-		Nodes: &corev1.Node{}, ServiceCIDRs: &networkingv1.ServiceCIDR{}, Namespaces: &corev1.Namespace{},
+		Nodes: &corev1.Node{}, ServiceCIDRs: &networkingv1.ServiceCIDR{}, Namespaces: &corev1.Namespace{}, Pods: &corev1.Pod{},
 	}[k].DeepCopyObject()
 }
 

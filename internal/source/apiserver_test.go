@@ -64,7 +64,7 @@ type apiEvent struct {
 
 func newAPIServer() *apiServer {
 	s := &apiServer{version: 100_000, tables: map[Kind]*apiTable{}}
-	for _, k := range append(ProxyKinds(), Namespaces) {
+	for _, k := range append(ProxyKinds(), Namespaces, Pods) {
 		s.tables[k] = &apiTable{objects: map[model.Ref]apiObject{}, changed: make(chan struct{})}
 	}
 	return s
@@ -82,6 +82,8 @@ func kindOf(o runtime.Object) Kind {
 		return ServiceCIDRs
 	case *corev1.Namespace:
 		return Namespaces
+	case *corev1.Pod:
+		return Pods
 	}
 	panic(fmt.Sprintf("no kind for %T", o))
 }
@@ -191,7 +193,7 @@ type query struct {
 	kind    Kind
 	gv      schema.GroupVersion
 	labels  labels.Selector
-	name    string // field selector metadata.name
+	field   string // value of the field selector: metadata.name, of Pods spec.nodeName
 	watch   bool
 	stream  bool
 	limit   int
@@ -215,7 +217,7 @@ func parseQuery(r *http.Request) query {
 	q.limit, _ = strconv.Atoi(v.Get("limit"))
 	q.next, _ = strconv.Atoi(v.Get("continue"))
 	q.labels, _ = labels.Parse(v.Get("labelSelector"))
-	q.name = strings.TrimPrefix(v.Get("fieldSelector"), "metadata.name=")
+	_, q.field, _ = strings.Cut(v.Get("fieldSelector"), "=")
 	return q
 }
 
@@ -224,5 +226,9 @@ func (q query) matches(o apiObject) bool {
 		return false
 	}
 	m, _ := meta.Accessor(o)
-	return q.labels.Matches(labels.Set(m.GetLabels())) && (q.name == "" || q.name == m.GetName())
+	field := m.GetName()
+	if pod, ok := o.(*corev1.Pod); ok {
+		field = pod.Spec.NodeName
+	}
+	return q.labels.Matches(labels.Set(m.GetLabels())) && (q.field == "" || q.field == field)
 }

@@ -26,6 +26,7 @@ const (
 	Nodes          Kind = "nodes"
 	ServiceCIDRs   Kind = "servicecidrs"
 	Namespaces     Kind = "namespaces"
+	Pods           Kind = "pods"
 )
 
 // ProxyKinds are the kinds that a service proxy needs. DNS needs Namespaces besides.
@@ -46,7 +47,7 @@ const defaultStaleAfter = 3 * time.Minute
 type Config struct {
 	// Kinds to read; nil: ProxyKinds. A snapshot has nothing of the others.
 	Kinds []Kind
-	// NodeName restricts Nodes to that of this name; "": all.
+	// NodeName restricts Nodes to that of this name, and Pods to those of that node; "": all.
 	NodeName string
 	// ServiceSelector and SliceSelector are label selectors for Services and EndpointSlices; "": all.
 	ServiceSelector, SliceSelector string
@@ -69,7 +70,7 @@ type Deps struct {
 
 // withDefaults returns c with its defaults filled in, or an error that names what is wrong in it.
 func (c Config) withDefaults() (Config, error) {
-	all := append(ProxyKinds(), Namespaces)
+	all := append(ProxyKinds(), Namespaces, Pods)
 	var errs []error
 	for _, k := range c.Kinds {
 		if !slices.Contains(all, k) {

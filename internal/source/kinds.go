@@ -59,6 +59,8 @@ func newFeed(kind Kind, cfg Config, deps Deps, st *state, m *metrics) *feed {
 		return feedOf(nodesResource(deps.Client, cfg), deps, st, m, c.node, (*edition).node)
 	case Namespaces:
 		return feedOf(namespacesResource(deps.Client), deps, st, m, c.namespace, (*edition).namespace)
+	case Pods:
+		return feedOf(podsResource(deps.Client, cfg), deps, st, m, c.pod, (*edition).pod)
 	default:
 		return feedOf(serviceCIDRsResource(deps.Client), deps, st, m, ServiceCIDR, (*edition).serviceCIDR)
 	}

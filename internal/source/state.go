@@ -1,6 +1,7 @@
 package source
 
 import (
+	"net/netip"
 	"sync"
 
 	"github.com/switchyard-net/switchyard/internal/model"
@@ -13,6 +14,8 @@ type state struct {
 	subs map[*Subscription]struct{} // guarded by mu
 	// missing are the kinds that were never read completely; until there is none, nothing is handed out. Guarded by mu.
 	missing map[Kind]struct{}
+	// pods are by address. Guarded by mu.
+	pods model.Table[netip.Addr, *model.Pod]
 }
 
 func newState(kinds []Kind) *state {
