@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
@@ -21,6 +22,7 @@ type process struct {
 	reloadFailed prometheus.Counter
 	reloadInfo   *prometheus.GaugeVec
 	fast         *prometheus.GaugeVec
+	programming  *prometheus.HistogramVec
 
 	mu       sync.Mutex
 	labelled []fastpath.Labelled
@@ -59,15 +61,28 @@ func newProcess(registry prometheus.Registerer) (*process, error) {
 			Name: "switchyard_dns_fast_path",
 			Help: "1 if plain questions of the zone are answered without CoreDNS, 0 if the Corefile rules it out, for the reason given.",
 		}, []string{"server", "zone", "reason"}),
+		programming: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "coredns_kubernetes_dns_programming_duration_seconds",
+			Help:    "Histogram of the time (in seconds) it took to program a dns instance.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 20), // from 1 millisecond to 9 minutes
+		}, []string{"service_kind"}),
 	}
 	for _, theirs := range fastpath.Replaced() {
 		registry.Unregister(theirs)
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{p.reloadFailed, p.reloadInfo, p.fast, fastpath.NewCollector(p.all)} {
+	for _, c := range []prometheus.Collector{p.reloadFailed, p.reloadInfo, p.fast, p.programming, fastpath.NewCollector(p.all)} {
 		errs = append(errs, registry.Register(c))
 	}
 	return p, errors.Join(errs...)
+}
+
+// ObserveProgramming is zone.Config.Programmed for CoreDNS's metric coredns_kubernetes_dns_programming_duration_seconds, which is
+// that of the process.
+func ObserveProgramming(kind string, since time.Duration) {
+	if p, err := register(); err == nil {
+		p.programming.WithLabelValues(kind).Observe(since.Seconds())
+	}
 }
 
 // counts returns the counts of a listener and zone, which live as long as the process.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,14 @@ type Config struct {
 	Sockets int
 	// NoFastPath leaves every question to CoreDNS.
 	NoFastPath bool
+}
+
+// corefile returns the Corefile as it is now.
+func (c Config) corefile() (Corefile, error) {
+	if c.Corefile == "" {
+		return Default(cmp.Or(c.Zone, "cluster.local")), nil
+	}
+	return Read(c.Corefile)
 }
 
 // Deps are what a Server works with.
@@ -84,9 +93,6 @@ type arrival struct {
 
 // New returns a server that does nothing until Run.
 func New(config Config, deps Deps) (*Server, error) {
-	if config.Zone == "" {
-		config.Zone = "cluster.local"
-	}
 	if config.Sockets == 0 {
 		config.Sockets = min(runtime.GOMAXPROCS(0), maxSockets)
 	}
@@ -154,12 +160,9 @@ func (s *Server) Bound() []net.Addr {
 
 // read returns the Corefile as it is now.
 func (s *Server) read() (*input, string, error) {
-	corefile := Default(s.config.Zone)
-	if s.config.Corefile != "" {
-		var err error
-		if corefile, err = Read(s.config.Corefile); err != nil {
-			return nil, "", err
-		}
+	corefile, err := s.config.corefile()
+	if err != nil {
+		return nil, "", err
 	}
 	parsed, err := corefile.parse()
 	if err != nil {
