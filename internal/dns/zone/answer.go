@@ -1,7 +1,5 @@
 package zone
 
-import "net/netip"
-
 // Question is one question of class IN.
 type Question struct {
 	// Name is the name in wire format with its closing zero, in lower case, without compression: at most 255 bytes.
@@ -171,39 +169,54 @@ func (c *composer) missing() ([]byte, Reply) {
 
 // addresses appends the A or AAAA records of what was found.
 func (c *composer) addresses(f *found, q Question) {
-	want := func(a netip.Addr) bool { return typeOf(a) == q.Type }
 	switch f.kind {
 	case kindAddr:
-		if want(f.addr) {
+		if typeOf(f.addr) == q.Type {
 			c.count(c.addressAt(asked, f.addr))
 		}
 	case kindCluster:
 		for _, a := range f.entry.service.ClusterIPs {
-			if want(a) {
+			if typeOf(a) == q.Type {
 				c.count(c.addressAt(asked, a))
 			}
 		}
 	case kindEndpoints:
-		turn := 0
-		if len(f.order) > 0 {
-			turn = int(q.Turn % uint32(len(f.order)))
-		}
-		for i := range f.order {
-			if c.truncated {
-				return
-			}
-			if i += turn; i >= len(f.order) {
-				i -= len(f.order)
-			}
-			if ep, _, ok := f.member(f.order[i]); ok && want(ep.Addr) && !f.repeats(i, ep) {
-				c.count(c.addressAt(asked, ep.Addr))
-			}
-		}
+		c.endpointAddresses(f, q)
 	case kindServer:
 		for _, s := range c.zones.servers(c.table) {
-			if want(s.addr) {
+			if typeOf(s.addr) == q.Type {
 				c.count(c.addressAt(asked, s.addr))
 			}
+		}
+	}
+}
+
+// endpointAddresses appends the addresses of endpoints of a family, beginning where q.Turn says. The turn counts those of
+// the family alone: the families lie apart in the order, and whoever stood first behind the other one would come first most
+// of the time.
+func (c *composer) endpointAddresses(f *found, q Question) {
+	first := 0
+	if q.Turn > 0 {
+		n := 0
+		for i := range f.order {
+			if f.hasAddress(i, q.Type) {
+				n++
+			}
+		}
+		for skip := int(q.Turn % uint32(max(n, 1))); skip > 0; first++ {
+			if f.hasAddress(first, q.Type) {
+				skip--
+			}
+		}
+	}
+	for k := 0; k < len(f.order) && !c.truncated; k++ {
+		i := first + k
+		if i >= len(f.order) {
+			i -= len(f.order)
+		}
+		if f.hasAddress(i, q.Type) {
+			ep, _ := f.entry.at(f.order[i])
+			c.count(c.addressAt(asked, ep.Addr))
 		}
 	}
 }

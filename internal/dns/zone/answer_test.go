@@ -2,6 +2,7 @@ package zone
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -44,22 +45,34 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestTurn expects every turn to begin with another address, and to leave none out.
+// TestTurn expects turns to begin with every address equally often, in either family, and to leave none out.
 func TestTurn(t *testing.T) {
 	z, live := zonesOf(t, Options{})
-	live.apply(bigCluster(20).take())
-	first := map[string]bool{}
-	for turn := range uint32(6) {
-		msg, q := question(t, "headless-3.default.svc.cluster.local.", typeA)
-		q.Turn = turn
-		m := unpack2(t, z, msg, q)
-		if len(m.Answer) != 3 {
-			t.Fatalf("turn %d: %d addresses", turn, len(m.Answer))
-		}
-		first[m.Answer[0].(*dns.A).A.String()] = true
+	ref := model.Ref{Namespace: "default", Name: "db"}
+	v4, v6 := slice(ref, "db-v4", 1, 3), slice(ref, "db-v6", 1, 3)
+	for i := range v6.Endpoints {
+		v6.Endpoints[i].Addr = netip.MustParseAddr(fmt.Sprintf("fd00::%d", i))
 	}
-	if len(first) != 3 {
-		t.Errorf("answers begin with %v only", first)
+	w := &world{}
+	w.namespace("default")
+	w.service(headlessService(ref))
+	w.slices(ref, v4, v6)
+	live.apply(w.take())
+	for _, kind := range []uint16{typeA, typeAAAA} {
+		first := map[string]int{}
+		for turn := range uint32(60) {
+			msg, q := question(t, "db.default.svc.cluster.local.", kind)
+			q.Turn = turn
+			m := unpack2(t, z, msg, q)
+			if len(m.Answer) != 3 {
+				t.Fatalf("turn %d: %d addresses", turn, len(m.Answer))
+			}
+			_, data, _ := strings.Cut(m.Answer[0].String(), "\tIN\t")
+			first[data]++
+		}
+		if len(first) != 3 || slices.Max(slices.Collect(maps.Values(first))) != 20 {
+			t.Errorf("answers begin with %v", first)
+		}
 	}
 }
 

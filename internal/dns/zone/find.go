@@ -216,6 +216,20 @@ func (s *selection) any() bool {
 	return false
 }
 
+// hasAddress reports whether the i-th endpoint gives a record of type A or AAAA.
+func (s *selection) hasAddress(i int, kind uint16) bool {
+	p := s.order[i]
+	ep, _ := s.entry.at(p)
+	switch {
+	case typeOf(ep.Addr) != kind:
+		return false
+	case !s.narrow && s.topology == nil:
+		return !p.again
+	}
+	_, _, ok := s.member(p)
+	return ok && !s.repeats(i, ep)
+}
+
 // repeats reports whether the address of the i-th endpoint, which is selected, is also that of another one that counts.
 func (s *selection) repeats(i int, ep *model.Endpoint) bool {
 	if !s.order[i].again {
