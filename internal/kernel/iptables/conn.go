@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -46,7 +47,8 @@ type Conn struct {
 	variant Variant
 	names   programs
 	legacy  *legacyTables
-	nft     *nft.Conn // for the nft variant; nil: the other, or not supported
+	nft     *nft.Conn // for the nft variant; nil: the other
+	recent  *os.Root  // recentDirectory; nil: there may be none
 }
 
 // Open chooses the variant and looks for its programs.
@@ -61,6 +63,7 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 		o.Command = exec.CommandContext
 	}
 	c := &Conn{options: o, variant: o.Variant, legacy: openLegacyTables()}
+	c.recent, _ = os.OpenRoot(recentDirectory) // tried again when it is needed
 	if err := c.choose(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -79,6 +82,9 @@ func (c *Conn) Variant() Variant { return c.variant }
 // Close releases what the Conn holds.
 func (c *Conn) Close() error {
 	err := c.legacy.close()
+	if c.recent != nil {
+		err = errors.Join(err, c.recent.Close())
+	}
 	if c.nft != nil {
 		err = errors.Join(err, c.nft.Close())
 	}

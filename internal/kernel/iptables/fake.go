@@ -26,6 +26,8 @@ type Fake struct {
 	Is Variant
 	// NoIPv6 refuses everything of IPv6.
 	NoIPv6 bool
+	// Full is what FullLists returns.
+	Full int
 	// Lacks are words of rules, such as "recent", that are refused.
 	Lacks []string
 
@@ -269,3 +271,6 @@ func (f *Fake) Stamp(_ context.Context, family model.Family) (Stamp, error) {
 	defer f.mu.Unlock()
 	return Stamp{f.commits[family]}, nil
 }
+
+// FullLists is that of Conn.
+func (f *Fake) FullLists(string) (int, error) { return f.Full, nil }

@@ -24,6 +24,8 @@ type Kernel interface {
 	Save(ctx context.Context, f model.Family, table string, line func([]byte) error) error
 	// Variant returns which of the two it is.
 	Variant() iptables.Variant
+	// FullLists counts the lists of the match recent whose names begin so and which can hold no more.
+	FullLists(prefix string) (int, error)
 	// Stamp returns a fingerprint that differs after others have changed the tables.
 	Stamp(ctx context.Context, f model.Family) (iptables.Stamp, error)
 }
@@ -56,6 +58,8 @@ type Backend struct {
 	listing trust
 	// lacking is what the trials found missing after the last failure.
 	lacking []plan.Unsupported
+	// fullLists is how many lists of clients could hold no more when everything was last compared.
+	fullLists int
 	// loopback is why node ports are not answered on loopback addresses that the plan names; nil: they are.
 	loopback error
 }

@@ -1,7 +1,11 @@
 package iptables
 
 import (
+	"context"
 	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -18,9 +22,15 @@ func variants() []iptables.Variant { return []iptables.Variant{iptables.Legacy, 
 func connIn(tb testing.TB, ns *lab.Namespace, v iptables.Variant) *iptables.Conn {
 	tb.Helper()
 	var conn *iptables.Conn
+	// The lock is the machine's, whatever the namespace: tests of other packages need not wait for this one.
+	lock := "XTABLES_LOCKFILE=" + filepath.Join(tb.TempDir(), "lock")
+	command := func(ctx context.Context, name string, args ...string) *exec.Cmd {
+		c := ns.Command(ctx, name, args...)
+		c.Env = append(os.Environ(), lock)
+		return c
+	}
 	err := ns.Do(func() (err error) {
-		// The lock is the machine's: tests of other packages may hold it for long.
-		conn, err = iptables.Open(tb.Context(), iptables.Options{Variant: v, Wait: time.Minute, Command: ns.Command})
+		conn, err = iptables.Open(tb.Context(), iptables.Options{Variant: v, Wait: time.Minute, Command: command})
 		return err
 	})
 	if err != nil {

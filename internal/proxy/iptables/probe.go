@@ -138,6 +138,13 @@ func (b *Backend) unsupported(p *plan.Plan) []plan.Unsupported {
 		}
 		list = append(list, f.lacks(p)...)
 	}
+	if b.fullLists > 0 {
+		list = append(list, plan.Unsupported{
+			Capability:  fmt.Sprintf("session affinity for more than %d clients of an endpoint", iptables.RecentLimit()),
+			Consequence: "those that connected longest ago are forgotten, and sent to any endpoint",
+			Remedy:      "load the kernel module xt_recent with a higher ip_list_tot, or choose the nftables mode",
+		})
+	}
 	for _, a := range p.Node.NodePorts.Addrs {
 		switch {
 		case !a.IsLoopback():
@@ -160,38 +167,39 @@ func withoutLoopback(a netip.Addr, why string) plan.Unsupported {
 
 // lacks returns what Services ask for and is left out for want of a match.
 func (f *family) lacks(p *plan.Plan) []plan.Unsupported {
-	var sticky, sctp []model.Ref
-	if len(f.without) > 0 {
-		for ref, s := range p.Services.All() {
-			for i := range s.Pools {
-				if s.Pools[i].Family == f.model && s.Pools[i].Affinity > 0 && !slices.Contains(sticky, ref) {
-					sticky = append(sticky, ref)
-				}
-				if s.Pools[i].Family == f.model && s.Pools[i].Protocol == model.SCTP && !slices.Contains(sctp, ref) {
-					sctp = append(sctp, ref)
-				}
-			}
-		}
+	if len(f.without) == 0 {
+		return nil
 	}
 	var list []plan.Unsupported
-	if f.without[matchRecent] && len(sticky) > 0 {
+	sticky := f.with(p, func(pool *plan.Pool) bool { return pool.Affinity > 0 })
+	if len(sticky) > 0 && f.without[matchRecent] {
 		list = append(list, plan.Unsupported{
 			Capability:  fmt.Sprintf("session affinity in iptables (%s)", f.model),
 			Consequence: "clients of these Services are sent to any endpoint",
-			Remedy:      "use a kernel that is built with CONFIG_NETFILTER_XT_MATCH_RECENT", Services: sorted(sticky),
+			Remedy:      "use a kernel that is built with CONFIG_NETFILTER_XT_MATCH_RECENT", Services: sticky,
 		})
 	}
-	if f.without[matchSCTP] && len(sctp) > 0 {
+	if !f.without[matchSCTP] {
+		return list
+	}
+	if sctp := f.with(p, func(pool *plan.Pool) bool { return pool.Protocol == model.SCTP }); len(sctp) > 0 {
 		list = append(list, plan.Unsupported{
 			Capability:  fmt.Sprintf("SCTP in iptables (%s)", f.model),
 			Consequence: "SCTP ports of these Services are not answered by this node",
-			Remedy:      "use a kernel that is built with CONFIG_NETFILTER_XT_MATCH_SCTP", Services: sorted(sctp),
+			Remedy:      "use a kernel that is built with CONFIG_NETFILTER_XT_MATCH_SCTP", Services: sctp,
 		})
 	}
 	return list
 }
 
-func sorted(refs []model.Ref) []model.Ref {
+// with returns the Services that have such a pool in this family, in order.
+func (f *family) with(p *plan.Plan, such func(*plan.Pool) bool) []model.Ref {
+	var refs []model.Ref
+	for ref, s := range p.Services.All() {
+		if slices.ContainsFunc(s.Pools, func(pool plan.Pool) bool { return pool.Family == f.model && such(&pool) }) {
+			refs = append(refs, ref)
+		}
+	}
 	slices.SortFunc(refs, compareRefs)
 	return refs
 }

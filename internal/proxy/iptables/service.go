@@ -191,8 +191,11 @@ func (r *renderer) sticky(t *text, chain, port string, p *plan.Pool) {
 // pools of a port, of all endpoints and of those on this node, remember separately: an endpoint elsewhere must not be
 // used where the policy is Local.
 func clientList(chain, port string, endpoint netip.AddrPort) string {
-	return perPrefix + "-" + digest(chain, port)[:10] + "-" + endpoint.String()
+	return clientLists + digest(chain, port)[:10] + "-" + endpoint.String()
 }
+
+// clientLists begins the names of such lists.
+const clientLists = perPrefix + "-"
 
 func (t *text) translate(to netip.AddrPort) {
 	t.buf = to.AppendTo(append(t.buf, " -j DNAT --to-destination "...))

@@ -37,6 +37,9 @@ func (b *Backend) sync(ctx context.Context, u plan.Update) (plan.Report, error) 
 	}
 	if all {
 		b.followLoopback(u.Plan.Node)
+		if b.fullLists, err = b.kernel.FullLists(clientLists); err != nil {
+			return report, fmt.Errorf("look at the lists of clients: %w", err)
+		}
 	}
 	// Where others changed something before this Sync, the old stamps stay, so that Intact says so.
 	if report.Operations > 0 && b.stamps == before {
