@@ -64,10 +64,10 @@ func newWard(t *testing.T, n *network, self string, newBackend NewBackend) *ward
 	}
 	w := &ward{network: n, t: t, self: self, objects: base, wake: make(chan struct{}, 1), everOut: map[string]bool{}}
 	node := n.namespaces[thisNode]
-	n.must(node.SetSysctl("net.netfilter.nf_conntrack_acct", "1"))
+	w.must(node.SetSysctl("net.netfilter.nf_conntrack_acct", "1"))
 	var events *conntrack.Events
 	var table *conntrack.Table
-	n.must(node.Do(func() (err error) {
+	w.must(node.Do(func() (err error) {
 		if table, err = conntrack.Open(); err == nil {
 			events, err = conntrack.Listen()
 		}
@@ -83,7 +83,7 @@ func newWard(t *testing.T, n *network, self string, newBackend NewBackend) *ward
 	})
 	metrics := proxy.NewMetrics(registry, "test")
 	c, err := parseConfig("")
-	n.must(err)
+	w.must(err)
 	backend := newBackend(t, node)
 	syncer := proxy.NewSyncer(proxy.Config{NodeName: thisNode}, proxy.Deps{
 		Subscription: w, Planner: plan.NewPlanner(c.plan, nodeAddrs()), Backend: backend, Quarantine: w, Events: w,
@@ -100,14 +100,22 @@ func newWard(t *testing.T, n *network, self string, newBackend NewBackend) *ward
 	}
 	t.Cleanup(func() {
 		cancel()
-		n.must(events.Close())
+		w.must(events.Close())
 		running.Wait()
-		n.must(table.Close())
+		w.must(table.Close())
 		if err := backend.Cleanup(context.Background()); err != nil {
 			t.Errorf("Cleanup: %v", err)
 		}
 	})
 	return w
+}
+
+// must fails this part of the test if an error is not nil.
+func (w *ward) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // testWriter writes to the log of a test.

@@ -156,8 +156,7 @@ func (w *ward) strike(f *failing) {
 		case killed:
 			w.must(f.children[host].Process.Signal(syscall.SIGKILL))
 		case dropped:
-			w.command(host, "nft", fmt.Sprintf("add table inet %s; add chain inet %s in { type filter hook input priority 0; }; add rule inet %s in tcp dport %d drop",
-				f.table(), f.table(), f.table(), f.port()))
+			w.firewall(host, "-I", f.port())
 		}
 	}
 }
@@ -171,12 +170,18 @@ func (w *ward) heal(f *failing) {
 		case killed:
 			f.children[host] = w.child(host, f.how, host, fmt.Sprintf(":%d", f.port()))
 		case dropped:
-			w.command(host, "nft", "delete table inet "+f.table())
+			w.firewall(host, "-D", f.port())
 		}
 	}
 }
 
-func (f *failing) table() string { return strings.ReplaceAll(f.name, "-", "_") }
+// firewall has a host swallow what comes in for a port, with "-I", or with "-D" no longer.
+func (w *ward) firewall(host, action string, port int) {
+	command := w.namespaces[host].Command(w.t.Context(), "iptables", "-w", action, "INPUT", "-p", "tcp", "--dport", fmt.Sprint(port), "-j", "DROP")
+	if out, err := command.CombinedOutput(); err != nil {
+		w.t.Fatalf("%s in %s: %v: %s", command, host, err, out)
+	}
+}
 
 // plug connects node-2 with the LAN, or cuts it off.
 func (w *ward) plug(in bool) {

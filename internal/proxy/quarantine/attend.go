@@ -31,7 +31,8 @@ func (w *Watch) attend(ctx context.Context, e *endpoint, now time.Time) (more bo
 // try begins a trial.
 func (w *Watch) try(ctx context.Context, e *endpoint, now time.Time) {
 	t := trial{endpoint: e.addr, began: now, witnesses: w.witnesses(e)}
-	if !w.probing.take(now, len(t.own)+len(t.witnesses), 0) {
+	t.reserved = t.cost()
+	if !w.probing.take(now, t.reserved, 0) {
 		return
 	}
 	e.busy = true
@@ -78,7 +79,7 @@ func (w *Watch) end(t trial, now time.Time) {
 	if e == nil {
 		return
 	}
-	e.busy, e.rest = false, now.Add(restPeriod)
+	e.busy, e.rest = false, now.Add(retryPeriod)
 	verdict, reason := t.verdict(e.lesson.met)
 	if verdict != FalseAlarm && e.answered.After(t.began) {
 		verdict = FalseAlarm // a client was answered meanwhile
@@ -90,8 +91,15 @@ func (w *Watch) end(t trial, now time.Time) {
 	w.metrics.trials.WithLabelValues(string(verdict)).Inc()
 	w.deps.Log.Debug("tried an endpoint", "endpoint", e.addr, "verdict", verdict, "probes", t.own, "witnesses", len(t.witnesses))
 	e.doubted = time.Time{}
+	if e.lastDoubt.After(t.began) && e.lastDoubt.After(e.answered) {
+		e.doubted = e.lastDoubt
+	}
 	switch verdict {
 	case FalseAlarm:
+		e.rest = now.Add(restPeriod)
+		if t.own[1] == "" {
+			w.probing.left += float64(t.reserved - 1) // the others were not made
+		}
 		if t.own[0] == Answered || t.own[1] == Answered {
 			e.vouched = t.began
 			e.lesson.offer(Answered, t.began)
@@ -104,7 +112,7 @@ func (w *Watch) end(t trial, now time.Time) {
 // silenceOf notes that an endpoint does not answer.
 func (w *Watch) silenceOf(e *endpoint, reason Outcome, now time.Time) {
 	e.silence = newSilence(reason, now, now.Sub(e.returned) < flapPeriod && !e.returned.IsZero())
-	e.lesson.offered = ""
+	e.lesson.offered, e.doubted = "", time.Time{}
 	w.silents++
 	w.changed = w.mode == On
 	w.attention[e.addr] = e

@@ -32,8 +32,10 @@ func ParseMode(word string) (Mode, error) {
 	return "", fmt.Errorf(`%q: want "off", "observe" or "on"`, word)
 }
 
-// The times that add up to how long a hung endpoint keeps getting connections, at most: spacing + patience + drain for the
-// first unanswered connection to be noticed, retrial + probePatience for the probes; 2.2 s, and the time of a sync.
+// The times that add up to how long a hung endpoint keeps getting connections, at most: spacing + patience + drain + tick
+// for the first unanswered connection to be noticed, retrial + probePatience for the probes; 2.15 s, and the time of a sync.
+// Where a trial is under way when it hangs, as with endpoints that are always slow: retrial + probePatience + retryPeriod
+// more from then on, less what has passed of the first; 2.8 s.
 const (
 	// drain is how long events of conntrack collect before they are read.
 	drain = 50 * time.Millisecond
@@ -50,9 +52,10 @@ const (
 	returnPatience = 3 * time.Second
 	// retrial is the time from the first probe of a trial to the second.
 	retrial = 300 * time.Millisecond
-	// restPeriod is how long an endpoint is left alone after a trial that found it in order, or found nothing, and the
-	// time between two probes of a silent endpoint.
-	restPeriod = time.Second
+	// restPeriod is how long an endpoint is left alone after a trial that found it in order, and the time between two probes
+	// of a silent endpoint; retryPeriod, after a trial that found nothing.
+	restPeriod  = time.Second
+	retryPeriod = 500 * time.Millisecond
 )
 
 // The bounds of what is done and kept.

@@ -17,6 +17,9 @@ type endpoint struct {
 	answered time.Time // when the newest one began that is known to be answered
 	doubted  time.Time // when the oldest one began after that which was not answered; zero: there is none
 
+	// lastDoubt is when the newest one began that was not answered.
+	lastDoubt time.Time
+
 	busy     bool      // a trial or a probe of the silent endpoint is under way
 	rest     time.Time // none begins before this
 	learning bool      // a probe to learn from is

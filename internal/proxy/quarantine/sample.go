@@ -75,6 +75,7 @@ func (w *Watch) look(s sample, last bool) (keep bool) {
 	}
 	// Not answered; or gone, as only refused connections are so soon.
 	w.metrics.suspicions.Inc()
+	e.lastDoubt = s.began
 	if s.began.After(e.answered) && (e.doubted.IsZero() || s.began.Before(e.doubted)) {
 		e.doubted = s.began
 		w.attention[e.addr] = e

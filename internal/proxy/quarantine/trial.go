@@ -32,6 +32,7 @@ type trial struct {
 	began     time.Time
 	own       [2]Outcome
 	witnesses []witness
+	reserved  int // probes
 }
 
 // witness is another endpoint of the same pool.
@@ -55,7 +56,7 @@ func (t trial) verdict(learned Outcome) (v Verdict, reason Outcome) {
 	switch {
 	case first == Answered || second == Answered:
 		return FalseAlarm, ""
-	case first == Unknown || second == Unknown:
+	case first == Unknown || second == Unknown || second == "":
 		return Undecided, ""
 	}
 	reason = second
@@ -75,26 +76,55 @@ func (t trial) verdict(learned Outcome) (v Verdict, reason Outcome) {
 	return Silent, reason
 }
 
-// hold probes the endpoint twice, and at the same time those witnesses of which nothing is known.
+// hold probes the endpoint and, unless it answers at once, a second time, together with those witnesses of which nothing
+// is known.
 func (w *Watch) hold(ctx context.Context, t trial) trial {
 	var running sync.WaitGroup
+	first := make(chan Outcome, 1)
+	running.Go(func() { first <- w.probeFor(ctx, forTrial, t.endpoint, probePatience) })
+	again := time.After(retrial)
+	select {
+	case t.own[0] = <-first:
+		if t.own[0] == Answered || !wait(ctx, again) {
+			return t
+		}
+	case <-again:
+	}
+	running.Go(func() { t.own[1] = w.probeFor(ctx, forTrial, t.endpoint, probePatience) })
 	for i := range t.witnesses {
-		if t.witnesses[i].met == "" && !t.witnesses[i].serves {
+		if t.witnesses[i].unknown() {
 			running.Go(func() { t.witnesses[i].met = w.probeFor(ctx, forWitness, t.witnesses[i].endpoint, probePatience) })
 		}
 	}
-	for i := range t.own {
-		running.Go(func() {
-			select {
-			case <-ctx.Done():
-				t.own[i] = Unknown
-			case <-time.After(time.Duration(i) * retrial):
-				t.own[i] = w.probeFor(ctx, forTrial, t.endpoint, probePatience)
-			}
-		})
+	if t.own[0] == "" {
+		t.own[0] = <-first
 	}
 	running.Wait()
 	return t
+}
+
+// wait waits for a time, and reports whether it came before the end of ctx.
+func wait(ctx context.Context, until <-chan time.Time) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-until:
+		return true
+	}
+}
+
+// unknown reports whether a witness has to be probed.
+func (w witness) unknown() bool { return w.met == "" && !w.serves }
+
+// cost is how many probes a trial may make.
+func (t trial) cost() int {
+	n := len(t.own)
+	for _, other := range t.witnesses {
+		if other.unknown() {
+			n++
+		}
+	}
+	return n
 }
 
 // witnesses returns other endpoints of the Services of e: one that is known to answer since the suspicion, which needs no
