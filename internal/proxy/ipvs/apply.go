@@ -2,6 +2,7 @@ package ipvs
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -13,9 +14,16 @@ import (
 )
 
 // apply makes the kernel hold what a change wants, from the end of a packet's way to its beginning: real servers first,
-// then what leads to them, and last it takes away what nothing leads to any more. An entry that changes its mark
-// changes it at once, so a frontend leads to its old or to its new pool at any time.
+// then what leads to them, and last it takes away what nothing leads to any more.
 func (b *Backend) apply(ctx context.Context, c *change, report *plan.Report) error {
+	if err := b.build(ctx, c, report); err != nil {
+		return err
+	}
+	return b.lead(ctx, c, report)
+}
+
+// build makes all that new entries of sets are going to lead to.
+func (b *Backend) build(ctx context.Context, c *change, report *plan.Report) error {
 	if err := b.run(ctx, c.additions(), report); err != nil {
 		return err
 	}
@@ -31,6 +39,25 @@ func (b *Backend) apply(ctx context.Context, c *change, report *plan.Report) err
 			return err
 		}
 	}
+	return nil
+}
+
+// takeOver has the rules of other modes taken away before the first packet is marked: IPVS would take a packet by its mark
+// that they have translated already, and send it elsewhere.
+func (b *Backend) takeOver(ctx context.Context) error {
+	if b.deps.TakeOver == nil || b.tookOver {
+		return nil
+	}
+	if err := b.deps.TakeOver(ctx); err != nil {
+		return fmt.Errorf("take over from another mode: %w", err)
+	}
+	b.tookOver = true
+	return nil
+}
+
+// lead changes the entries of sets, and removes what they do not lead to any more. An entry that changes its mark changes
+// it at once, so a frontend leads to its old or to its new pool at any time.
+func (b *Backend) lead(ctx context.Context, c *change, report *plan.Report) error {
 	if err := b.applyEntries(ctx, c, report); err != nil {
 		return err
 	}

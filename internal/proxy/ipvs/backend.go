@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/switchyard-net/switchyard/internal/kernel/ipset"
+	"github.com/switchyard-net/switchyard/internal/kernel/iptables"
 	"github.com/switchyard-net/switchyard/internal/kernel/ipvs"
 	"github.com/switchyard-net/switchyard/internal/model"
 	"github.com/switchyard-net/switchyard/internal/plan"
@@ -59,8 +60,10 @@ type Sets interface {
 type Rules interface {
 	// Restore feeds what write writes to one iptables-restore --noflush.
 	Restore(ctx context.Context, f model.Family, write func(io.Writer) error) error
-	// Save passes on the lines of iptables-save for a table.
+	// Save passes on the lines of iptables-save for a table, or with "" for all.
 	Save(ctx context.Context, f model.Family, table string, line func([]byte) error) error
+	// Stamp returns a fingerprint that differs after others have changed the tables.
+	Stamp(ctx context.Context, f model.Family) (iptables.Stamp, error)
 }
 
 // Routes is where the backend has marked packets delivered to the node: a *route.Host.
@@ -87,6 +90,9 @@ type Deps struct {
 	Routes  Routes
 	Sysctls Sysctls
 	Log     *slog.Logger
+	// TakeOver, if set, is called in the first Sync, when everything is there but what leads packets to IPVS. It has to
+	// take away the rules of other modes; connections that they have translated go on.
+	TakeOver func(context.Context) error
 }
 
 // Backend is the proxy.Backend of the ipvs mode.
@@ -96,6 +102,8 @@ type Backend struct {
 	families []*family
 	// last is the plan that the kernel equals; nil: not known.
 	last *plan.Plan
+	// tookOver is true once TakeOver was called.
+	tookOver bool
 	// dismissed is when leaving real servers were looked at last.
 	dismissed time.Time
 	// patience is the time between two such looks: dismissPatience, but in tests.
@@ -118,6 +126,9 @@ type family struct {
 	counted map[countedEntry]int
 	// servers are the virtual servers that the kernel has, by mark.
 	servers map[uint32]*present
+	// written is the digest of the rules that the kernel has, and stamp what it says of its tables with them.
+	written string
+	stamp   iptables.Stamp
 	// missing is true where the kernel does not have this family.
 	missing bool
 }
@@ -203,7 +214,7 @@ func (b *Backend) Cleanup(ctx context.Context) error {
 
 // cleanup goes the way that a packet takes, so that none is left half-way.
 func (b *Backend) cleanup(ctx context.Context, f *family) error {
-	f.missing = false
+	f.missing, f.written = false, ""
 	if err := b.removeRules(ctx, f); err != nil {
 		return err
 	}

@@ -135,22 +135,29 @@ func (l layout) idOf(mark uint32) uint32 { return l.collect(mark) & (1<<idBits -
 // to be right before. Few ports are in use, as a rule, however many Services.
 type affinityPorts struct{ numbers map[uint16]uint32 }
 
-// of returns the number of a port, 1 to 63; 0: there are too many ports.
+// maxAffinityPorts is how many ports have numbers.
+const maxAffinityPorts = 1<<portBits - 1
+
+// isFull reports whether it is time to begin anew, without ports that are not in use any more.
+func (a *affinityPorts) isFull() bool { return a == nil || len(a.numbers) >= maxAffinityPorts }
+
+// lacks reports whether a port has no number and gets none: port 0, and those that are too many.
+func (a *affinityPorts) lacks(port uint16) bool {
+	return port == 0 || a.numbers[port] == 0 && len(a.numbers) >= maxAffinityPorts
+}
+
+// of returns the number of a port, 1 to 63; 0: it gets none.
 func (a *affinityPorts) of(port uint16) uint32 {
-	if n, ok := a.numbers[port]; ok {
+	if n, ok := a.numbers[port]; ok || a.lacks(port) {
 		return n
-	}
-	const count = 1<<portBits - 1
-	if len(a.numbers) >= count {
-		return 0
 	}
 	taken := map[uint32]bool{}
 	for _, n := range a.numbers {
 		taken[n] = true
 	}
-	n := uint32(port)%count + 1
+	n := uint32(port)%maxAffinityPorts + 1
 	for taken[n] {
-		n = n%count + 1
+		n = n%maxAffinityPorts + 1
 	}
 	a.numbers[port] = n
 	return n

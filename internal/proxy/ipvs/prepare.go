@@ -152,7 +152,7 @@ func (b *Backend) isForgetful(p plan.Pool) bool {
 	}
 	for _, f := range b.families {
 		if f.model == p.Family && f.ports != nil {
-			return f.affinityPort(&p) == 0
+			return f.ports.lacks(commonPort(&p))
 		}
 	}
 	return false

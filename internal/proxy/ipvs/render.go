@@ -140,7 +140,7 @@ func (r *renderer) pool(id plan.PoolID) *plan.Pool {
 func (r *renderer) target(p *plan.Pool) uint32 {
 	port := uint32(0)
 	if p.Affinity > 0 {
-		port = r.family.affinityPort(p)
+		port = r.family.ports.of(commonPort(p))
 	}
 	mark := r.layout.server(r.family.ids.of(keyOf(r.service.Ref, p)), port)
 	if r.out.pools[mark] != nil {
@@ -162,16 +162,15 @@ func (r *renderer) target(p *plan.Pool) uint32 {
 
 func keyOf(ref model.Ref, p *plan.Pool) poolKey { return poolKey{ref, p.PortName, p.Protocol, p.Local} }
 
-// affinityPort returns the number of the port of a pool's endpoints; 0: there is none, so their clients cannot be
-// remembered.
-func (f *family) affinityPort(p *plan.Pool) uint32 {
+// commonPort returns the port of all endpoints of a pool; 0: they have several.
+func commonPort(p *plan.Pool) uint16 {
 	port := p.Endpoints[0].Addr.Port()
 	for _, e := range p.Endpoints {
 		if e.Addr.Port() != port {
 			return 0
 		}
 	}
-	return f.ports.of(port)
+	return port
 }
 
 // add adds a frontend to a set.

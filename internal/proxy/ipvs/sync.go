@@ -29,7 +29,7 @@ func (b *Backend) syncAll(ctx context.Context, p *plan.Plan) (plan.Report, error
 	for _, f := range b.families {
 		c, err := b.compareAll(ctx, f, p)
 		if err == nil {
-			err = b.apply(ctx, c, &report)
+			err = b.build(ctx, c, &report)
 		}
 		if b.isMissing(f, p, err) {
 			continue
@@ -39,6 +39,14 @@ func (b *Backend) syncAll(ctx context.Context, p *plan.Plan) (plan.Report, error
 		}
 		changes = append(changes, c)
 	}
+	if err := b.takeOver(ctx); err != nil {
+		return report, err
+	}
+	for _, c := range changes {
+		if err := b.lead(ctx, c, &report); err != nil {
+			return report, err
+		}
+	}
 	return report, b.dismiss(ctx, changes, &report)
 }
 
@@ -46,7 +54,10 @@ func (b *Backend) syncAll(ctx context.Context, p *plan.Plan) (plan.Report, error
 func (b *Backend) compareAll(ctx context.Context, f *family, p *plan.Plan) (*change, error) {
 	f.missing = false
 	c := &change{family: f, layout: newLayout(p.Node.MasqueradeBit)}
-	f.ids, f.ports = newNumbers(), &affinityPorts{numbers: map[uint16]uint32{}}
+	f.ids = newNumbers()
+	if f.ports.isFull() {
+		f.ports = &affinityPorts{numbers: map[uint16]uint32{}}
+	}
 	have, err := b.observe(ctx, f, c.layout)
 	if err != nil {
 		return nil, err

@@ -15,15 +15,25 @@ import (
 // tableNames are the tables that have chains of ours.
 func tableNames() []string { return []string{"mangle", "filter", "nat"} }
 
-// writeRules makes sure of a family's rules. iptables-save shows rules otherwise than they were written; they are taken
-// to be right if the digest in each table is, and there are as many as there should be.
+// writeRules makes sure of a family's rules. It reads them if the tables are not as they were left. iptables-save shows
+// rules otherwise than they were written; they are taken to be right if the digest in each table is, and there are as
+// many as there should be.
 func (b *Backend) writeRules(ctx context.Context, f *family, r *rules, report *plan.Report) error {
+	before, err := b.deps.Rules.Stamp(ctx, f.model)
+	if err != nil {
+		return fmt.Errorf("look at the %s rules: %w", f.model, err)
+	}
+	if f.written == r.digest && f.stamp == before {
+		return nil
+	}
+	f.written = ""
 	saved, err := b.savedRules(ctx, f)
 	if err != nil {
 		return err
 	}
 	tables := r.tables()
 	if areWritten(tables, r.digest, saved) {
+		f.written, f.stamp = r.digest, before
 		return nil
 	}
 	if err := b.deps.Rules.Restore(ctx, f.model, func(w io.Writer) error { return writeTables(w, tables, saved) }); err != nil {
@@ -32,7 +42,11 @@ func (b *Backend) writeRules(ctx context.Context, f *family, r *rules, report *p
 	for _, t := range tables {
 		report.Operations += len(t.rules())
 	}
-	return nil
+	// What another program changes meanwhile is found by the next comparison of everything.
+	if f.stamp, err = b.deps.Rules.Stamp(ctx, f.model); err == nil {
+		f.written = r.digest
+	}
+	return err
 }
 
 // areWritten reports whether what iptables-save shows is what was written.
@@ -60,16 +74,18 @@ func areWritten(tables []table, digest, saved string) bool {
 // savedRules returns those lines of iptables-save that are about our chains, each behind the name of its table.
 func (b *Backend) savedRules(ctx context.Context, f *family) (string, error) {
 	var out strings.Builder
-	for _, table := range tableNames() {
-		err := b.deps.Rules.Save(ctx, f.model, table, func(line []byte) error {
-			if line = bytes.TrimSpace(line); isOurs(line) {
-				fmt.Fprintf(&out, "%s %s\n", table, withoutCounters(line))
-			}
-			return nil
-		})
-		if err != nil {
-			return "", fmt.Errorf("read the %s rules: %w", f.model, err)
+	table := ""
+	err := b.deps.Rules.Save(ctx, f.model, "", func(line []byte) error {
+		line = bytes.TrimSpace(line)
+		if name, ok := bytes.CutPrefix(line, []byte("*")); ok {
+			table = string(name)
+		} else if isOurs(line) {
+			fmt.Fprintf(&out, "%s %s\n", table, withoutCounters(line))
 		}
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("read the %s rules: %w", f.model, err)
 	}
 	return out.String(), nil
 }
@@ -104,7 +120,7 @@ func writeTables(w io.Writer, tables []table, saved string) error {
 		}
 		for _, h := range t.hooks {
 			if !strings.Contains(saved, t.name+" -A "+h.rule()+"\n") {
-				fmt.Fprintf(out, "-I %s\n", strings.Replace(h.rule(), " ", " 1 ", 1))
+				fmt.Fprintf(out, "-I %s\n", h.rule())
 			}
 		}
 		fmt.Fprintln(out, "COMMIT")
