@@ -33,9 +33,9 @@ func ParseMode(word string) (Mode, error) {
 }
 
 // The times that add up to how long a hung endpoint keeps getting connections, at most: spacing + patience + drain + tick
-// for the first unanswered connection to be noticed, retrial + probePatience for the probes; 2.15 s, and the time of a sync.
+// for the first unanswered connection to be noticed, retrial + probePatience for the probes; 1.85 s, and the time of a sync.
 // Where a trial is under way when it hangs, as with endpoints that are always slow: retrial + probePatience + retryPeriod
-// more from then on, less what has passed of the first; 2.8 s.
+// more from then on, less what has passed of the first; 2.4 s.
 const (
 	// drain is how long events of conntrack collect before they are read.
 	drain = 50 * time.Millisecond
@@ -44,9 +44,10 @@ const (
 	// glance is when a sampled connection is looked at first: nearly all are answered by then.
 	glance = 150 * time.Millisecond
 	// patience is when a connection that was not answered becomes a reason to probe.
-	patience = 500 * time.Millisecond
-	// probePatience is how long a probe waits, in all.
-	probePatience = time.Second
+	patience = 400 * time.Millisecond
+	// probePatience is how long a probe waits, in all: less than the second after which TCP sends a lost SYN again (RFC
+	// 6298), which is why there are two.
+	probePatience = 800 * time.Millisecond
 	// returnPatience is how long a probe of an endpoint waits that was found mute: a process that goes on answers one that waits at
 	// once, and one that does not meets fewer of them.
 	returnPatience = 3 * time.Second

@@ -1,7 +1,7 @@
 // Package quarantine finds endpoints that do not answer this node although the API server says that they are ready: a
 // node that is lost, a network that is cut, a process that hangs.
 //
-//	connections that begin ──► sample ──► look at it 0.15 s and 0.5 s later ──► answered: nothing happens
+//	connections that begin ──► sample ──► look at it 0.15 s and 0.4 s later ──► answered: nothing happens
 //	(conntrack events)                    (one lookup each)                 └─► unanswered: a trial
 //
 //	trial: two probes of the endpoint, and of up to three others of its Services ──► answers: a false alarm
