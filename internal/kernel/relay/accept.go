@@ -87,7 +87,7 @@ func (w *worker) begin(fd int, c Client) {
 	w.relay.counters.connections.Add(1)
 	p := &pair{c: c}
 	p.client, p.server = side{pair: p, fd: fd}, side{pair: p, fd: -1}
-	p.up, p.down = stream{from: &p.client, to: &p.server}, stream{from: &p.server, to: &p.client}
+	p.up, p.down = stream{from: &p.client, to: &p.server, other: &p.down}, stream{from: &p.server, to: &p.client, other: &p.up}
 	p.timer.value = p
 	p.next(w)
 }

@@ -20,8 +20,11 @@ type side struct {
 	fd   int // -1: none
 	// readable and writable say that it was so when last heard of; the kernel tells of changes only.
 	readable, writable bool
-	// ending is true where the peer will send no more, so that reading must go on until its end.
-	ending bool
+	// ending is true where the connection is about to end, so that reading must go on until it does; fin where all that
+	// will ever come has come.
+	ending, fin bool
+	// registered says that the kernel tells of changes at all, watched that it tells (or will) of becoming writable.
+	registered, watched bool
 }
 
 // pair is a client's connection with that to its server.
@@ -52,8 +55,8 @@ func (p *pair) next(w *worker) {
 		p.tried = append(p.tried, t.Endpoint)
 		fd, err := openTo(t, unix.SOCK_STREAM)
 		if err == nil {
-			p.server.fd = fd
-			err = w.add(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, &p.server)
+			p.server = side{pair: p, fd: fd, watched: true}
+			err = p.server.register(w)
 		}
 		if err == nil {
 			w.connecting.push(&p.timer, w.now)
@@ -90,6 +93,7 @@ func (s *side) event(w *worker, events uint32) {
 	}
 	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		s.ending, s.readable = true, true
+		s.fin = events&(unix.EPOLLHUP|unix.EPOLLERR) == 0
 	}
 	s.readable = s.readable || events&unix.EPOLLIN != 0
 	s.writable = s.writable || events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0
@@ -112,12 +116,39 @@ func (p *pair) connecting(w *worker, events uint32) {
 	p.connected = true
 	w.relay.router.Connected(p.endpoint())
 	w.young.push(&p.timer, w.now)
-	if w.add(p.client.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, &p.client) != nil {
-		p.abort(w)
-		return
-	}
-	p.client.writable = true
+	// Most clients have said something by now, which need not wait for the next round.
+	p.client.readable, p.client.writable = true, true
 	p.server.event(w, events)
+	if !p.closed && p.client.register(w) != nil {
+		p.abort(w)
+	}
+}
+
+// The events that sockets are watched for: all that have to do with receiving, and where need be with sending.
+const (
+	receiving = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET
+	both      = receiving | unix.EPOLLOUT
+)
+
+func (s *side) register(w *worker) error {
+	s.registered = true
+	if s.watched {
+		return w.add(s.fd, both, s)
+	}
+	return w.add(s.fd, receiving, s)
+}
+
+// block notes that a socket takes no more, and has the kernel tell when it does.
+func (s *side) block(w *worker) error {
+	s.writable = false
+	if s.watched {
+		return nil
+	}
+	s.watched = true
+	if !s.registered {
+		return nil
+	}
+	return w.change(s.fd, both)
 }
 
 // pump carries all bytes that can be carried now, or as many as there are in a turn.
@@ -192,7 +223,7 @@ func (p *pair) close(w *worker) {
 	p.up.release(w)
 	p.down.release(w)
 	p.closeServer(w)
-	if p.connected {
+	if p.client.registered {
 		w.forget(p.client.fd)
 	}
 	closeFD(p.client.fd)

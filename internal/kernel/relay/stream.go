@@ -8,9 +8,10 @@ const turn = 16
 // stream carries bytes one way.
 type stream struct {
 	from, to *side
-	held     []byte // that the receiver did not take yet: a part of one of the worker's buffers
-	buffer   []byte // the whole of that buffer; nil: none
-	pipe     pipe   // likewise, for spliced bytes
+	other    *stream // the other way
+	held     []byte  // that the receiver did not take yet: a part of one of the worker's buffers
+	buffer   []byte  // the whole of that buffer; nil: none
+	pipe     pipe    // likewise, for spliced bytes
 	inPipe   int
 	bulk     bool // so much came at once that the next is spliced
 	ended    bool // the sender will send no more
@@ -28,10 +29,7 @@ func (s *stream) carry(w *worker) (more bool, err error) {
 		case len(s.held) > 0 || s.inPipe > 0:
 			return false, nil // until the receiver is writable again
 		case s.ended:
-			if !s.finished {
-				s.finished = true
-				shutdownWrite(s.to.fd)
-			}
+			s.finish()
 			return false, nil
 		case !s.from.readable || !s.to.writable:
 			s.release(w)
@@ -42,6 +40,14 @@ func (s *stream) carry(w *worker) (more bool, err error) {
 		}
 	}
 	return true, nil
+}
+
+// finish tells the receiver that no more will come. Where that holds for the other way too, closing will tell it.
+func (s *stream) finish() {
+	if !s.finished && !s.other.finished {
+		shutdownWrite(s.to.fd)
+	}
+	s.finished = true
 }
 
 // fill reads from the sender.
@@ -57,7 +63,7 @@ func (s *stream) fill(w *worker) error {
 		return err
 	}
 	s.bulk = n == len(w.buffer)
-	sent, err := s.send(w.buffer[:n])
+	sent, err := s.send(w, w.buffer[:n])
 	if err != nil || sent == n {
 		return err
 	}
@@ -82,6 +88,8 @@ func (s *stream) filled(n int, err error, short bool) error {
 		return err
 	case n == 0:
 		s.ended = true
+	case short && s.from.fin:
+		s.ended = true
 	case short && !s.from.ending:
 		s.from.readable = false
 	}
@@ -92,7 +100,7 @@ func (s *stream) filled(n int, err error, short bool) error {
 // flush sends what is held.
 func (s *stream) flush(w *worker) error {
 	for len(s.held) > 0 && s.to.writable {
-		n, err := s.send(s.held)
+		n, err := s.send(w, s.held)
 		if err != nil {
 			return err
 		}
@@ -108,7 +116,9 @@ func (s *stream) flush(w *worker) error {
 		case nil:
 			s.inPipe -= n
 		case unix.EAGAIN:
-			s.to.writable = false
+			if err := s.to.block(w); err != nil {
+				return err
+			}
 		case unix.EINTR:
 		default:
 			return err
@@ -118,21 +128,15 @@ func (s *stream) flush(w *worker) error {
 }
 
 // send writes to the receiver what it takes.
-func (s *stream) send(b []byte) (int, error) {
-	n, err := write(s.to.fd, b)
-	switch err {
-	case nil:
-		if n < len(b) {
-			s.to.writable = false
-		}
-		return n, nil
-	case unix.EAGAIN:
-		s.to.writable = false
-		return 0, nil
-	case unix.EINTR:
-		return 0, nil
+func (s *stream) send(w *worker, b []byte) (n int, err error) {
+	n, err = write(s.to.fd, b)
+	if err == unix.EAGAIN || err == unix.EINTR {
+		n, err = 0, nil
 	}
-	return 0, err
+	if err == nil && n < len(b) {
+		err = s.to.block(w)
+	}
+	return n, err
 }
 
 // release gives back what the stream does not need now. A pipe with bytes in it is of no use to others.

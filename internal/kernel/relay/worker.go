@@ -109,6 +109,12 @@ func (w *worker) add(fd int, events uint32, h handler) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
+// change changes the events that a registered file descriptor is watched for.
+func (w *worker) change(fd int, events uint32) error {
+	event := unix.EpollEvent{Events: events, Fd: int32(fd), Pad: w.handlers[fd].generation}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(w.epoll, unix.EPOLL_CTL_MOD, fd, &event))
+}
+
 // forget ends the events of a file descriptor that is about to be closed.
 func (w *worker) forget(fd int) { w.handlers[fd] = registration{} }
 
