@@ -36,6 +36,11 @@ bench-proxy: build ## Compare the service proxy with kube-proxy, at 1,000 and 10
 	go build -C standalone -o ../bin/bench/etcd go.etcd.io/etcd/server/v3
 	go run ./bench/proxy $(BENCH_FLAGS)
 
+.PHONY: bench-userspace
+bench-userspace: deps ## Compare the proxy of the userspace mode with HAProxy, one thread each (as root)
+	@command -v haproxy >/dev/null || apt-get install -qq -y --no-install-recommends haproxy >/dev/null
+	go run ./bench/userspace $(BENCH_FLAGS)
+
 .PHONY: fuzz
 fuzz: deps ## Run every fuzz target for FUZZTIME (10s) each
 	@tools/fuzz
