@@ -40,7 +40,8 @@ type Guest struct {
 	console *console
 	input   io.WriteCloser // the console's input
 	ended   chan struct{}  // closed when the kernel has ended
-	kill    func()
+	kill    func()         // nil until the kernel is started
+	cleanup []func() error // after the kernel's end
 	close   sync.Once
 
 	mu   sync.Mutex
@@ -62,6 +63,7 @@ func Boot(ctx context.Context, m Machine) (*Guest, error) {
 		return nil, fmt.Errorf("make the directory to share with a guest: %w", err)
 	}
 	g := &Guest{shared: shared, console: &console{copy: m.Console}, ended: make(chan struct{})}
+	g.cleanup = append(g.cleanup, func() error { return os.RemoveAll(shared) })
 	if err := g.boot(ctx, m, program); err != nil {
 		return nil, errors.Join(fmt.Errorf("boot a user mode linux guest: %w", err), g.Close())
 	}
@@ -73,6 +75,7 @@ func (g *Guest) boot(ctx context.Context, m Machine, program string) error {
 	if err != nil {
 		return err
 	}
+	g.cleanup = append(g.cleanup, network.remove)
 	settings := fmt.Sprintf("modules=%s\naddress=%s\n", quote(strings.Join(append(baseModules, m.Modules...), " ")), quote(network.guestAddress))
 	for name, content := range map[string][]byte{"launch.sh": launchScript, "init.sh": initScript, "settings": []byte(settings)} {
 		if err := os.WriteFile(g.path(name), content, 0o755); err != nil {
@@ -168,9 +171,9 @@ func (g *Guest) Console() string { return g.console.tail() }
 // path returns the path of a file in the shared directory.
 func (g *Guest) path(name string) string { return filepath.Join(g.shared, name) }
 
-// Close ends the guest, and removes the shared directory. It is idempotent.
+// Close ends the guest, and removes the shared directory and the tap device. It is idempotent.
 func (g *Guest) Close() error {
-	var err error
+	var errs []error
 	g.close.Do(func() {
 		if g.kill != nil {
 			// An error means that it has ended already.
@@ -183,7 +186,9 @@ func (g *Guest) Close() error {
 				<-g.ended
 			}
 		}
-		err = os.RemoveAll(g.shared)
+		for _, undo := range g.cleanup {
+			errs = append(errs, undo())
+		}
 	})
-	return err
+	return errors.Join(errs...)
 }

@@ -60,6 +60,12 @@ start() (
 	mv ended.new ended
 )
 
+# signal signals the process group of a job, which may only be about to start.
+signal() (
+	cd "$shared/$1"
+	while [ ! -e ended ] && ! kill -s "$2" -- "-$(cat pid)"; do sleep 0.1; done 2>/dev/null
+)
+
 halt() {
 	sync
 	echo o >/proc/sysrq-trigger
@@ -73,7 +79,7 @@ stty -echo
 while read -r verb job signal; do
 	case $verb in
 	start) start "$job" & ;;
-	signal) kill -s "$signal" -- "-$(cat "$shared/$job/pid")" || : ;;
+	signal) signal "$job" "$signal" ;;
 	halt) break ;;
 	esac
 done

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -28,27 +29,31 @@ type connection struct {
 	flags        uintptr  // of clone(2)
 	arguments    []string // of the kernel
 	guestAddress string   // with its prefix length; empty: no network
+	remove       func() error
 }
 
-// connect makes the tap device in a namespace. Without one, the guest's kernel runs in an empty one.
+// connect makes the tap device in a namespace, until remove. Without one, the guest's kernel runs in an empty one.
 func connect(ns *lab.Namespace) (connection, error) {
 	if ns == nil {
-		return connection{flags: unix.CLONE_NEWNET}, nil
+		return connection{flags: unix.CLONE_NEWNET, remove: func() error { return nil }}, nil
 	}
 	tap := &netlink.Tuntap{LinkAttrs: netlink.NewLinkAttrs(), Mode: netlink.TUNTAP_MODE_TAP}
 	tap.Name = tapName
 	if err := ns.Do(func() error { return netlink.LinkAdd(tap) }); err != nil {
 		return connection{}, fmt.Errorf("make the tap device %s in %s: %w", tapName, ns.Name(), err)
 	}
-	if err := ns.AddAddress(tapName, netip.MustParsePrefix(HostAddress+prefixLength)); err != nil {
-		return connection{}, err
+	remove := func() error { return ns.Netlink().LinkDel(tap) }
+	err := ns.AddAddress(tapName, netip.MustParsePrefix(HostAddress+prefixLength))
+	if err == nil {
+		err = ns.SetUp(tapName)
 	}
-	if err := ns.SetUp(tapName); err != nil {
-		return connection{}, err
+	if err != nil {
+		return connection{}, errors.Join(err, remove())
 	}
 	return connection{
 		enter:        []string{"nsenter", "--net=" + ns.Path(), "--"},
 		arguments:    []string{"vec0:transport=tap,ifname=" + tapName},
 		guestAddress: GuestAddress + prefixLength,
+		remove:       remove,
 	}, nil
 }

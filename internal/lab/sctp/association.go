@@ -2,6 +2,7 @@ package sctp
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -111,7 +112,7 @@ func (a *association) Write(p []byte) (int, error) {
 // Close implements net.Conn, by an ABORT, which needs no answer.
 func (a *association) Close() error {
 	a.mu.Lock()
-	closed := a.over == net.ErrClosed
+	closed := errors.Is(a.over, net.ErrClosed)
 	if a.over == nil {
 		_ = a.send(encode(a.header(), chunk{kind: typeAbort}))
 	}

@@ -71,8 +71,14 @@ func encode(h header, chunks ...chunk) []byte {
 			b = append(b, 0)
 		}
 	}
-	binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(b, castagnoli))
+	binary.LittleEndian.PutUint32(b[8:], checksum(b))
 	return b
+}
+
+// checksum returns the checksum of a packet, in which that field counts as zero.
+func checksum(b []byte) uint32 {
+	sum := crc32.Update(crc32.Checksum(b[:8], castagnoli), castagnoli, make([]byte, 4))
+	return crc32.Update(sum, castagnoli, b[headerLength:])
 }
 
 // errMalformed is why a packet was not taken.
@@ -81,12 +87,10 @@ var errMalformed = errors.New("malformed SCTP packet")
 // decode reads a packet. The chunks' values lie in b.
 func decode(b []byte) (header, []chunk, error) {
 	h, err := decodeHeader(b)
-	if err != nil {
-		return header{}, nil, err
+	if err != nil || len(b) < headerLength {
+		return header{}, nil, errMalformed
 	}
-	sum := binary.LittleEndian.Uint32(b[8:])
-	zeroed := append(append(append([]byte(nil), b[:8]...), 0, 0, 0, 0), b[headerLength:]...)
-	if crc32.Checksum(zeroed, castagnoli) != sum {
+	if checksum(b) != binary.LittleEndian.Uint32(b[8:]) {
 		return header{}, nil, errMalformed
 	}
 	var chunks []chunk
@@ -101,13 +105,10 @@ func decode(b []byte) (header, []chunk, error) {
 	return h, chunks, nil
 }
 
-// decodeHeader reads the common header only, which is all that an ICMP error brings back for sure.
+// decodeHeader reads the common header, of which the first 8 bytes are all that an ICMP error brings back for sure.
 func decodeHeader(b []byte) (header, error) {
 	if len(b) < 8 {
 		return header{}, errMalformed
-	}
-	if len(b) < headerLength {
-		b = append(append([]byte(nil), b...), make([]byte, headerLength-len(b))...)
 	}
 	return header{from: binary.BigEndian.Uint16(b), to: binary.BigEndian.Uint16(b[2:]), tag: binary.BigEndian.Uint32(b[4:])}, nil
 }
