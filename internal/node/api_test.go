@@ -16,7 +16,7 @@ import (
 	"github.com/switchyard-net/switchyard/internal/source"
 )
 
-// listed are this node, a Service with one endpoint, and its network, by resource.
+// listed are this node, a Service with two endpoints, and its network, by resource.
 func listed() map[string]any {
 	name, port, protocol := "http", int32(8080), corev1.ProtocolTCP
 	return map[string]any{
@@ -37,7 +37,7 @@ func listed() map[string]any {
 			ObjectMeta:  metav1.ObjectMeta{Namespace: "default", Name: "web-1", Labels: map[string]string{"kubernetes.io/service-name": "web"}},
 			AddressType: discoveryv1.AddressTypeIPv4,
 			Ports:       []discoveryv1.EndpointPort{{Name: &name, Port: &port, Protocol: &protocol}},
-			Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{"192.0.2.50"}}},
+			Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{"192.0.2.50"}}, {Addresses: []string{"192.0.2.51"}}},
 		}}},
 	}
 }

@@ -134,7 +134,10 @@ func (i *instance) openIPVS(ctx context.Context, settings config.IPVS, log *slog
 		Scheduler: settings.Scheduler,
 		Timeouts:  ipvs.Timeouts{TCP: settings.TCPTimeout, TCPFin: settings.TCPFinTimeout, UDP: settings.UDPTimeout},
 		StrictARP: settings.StrictARP,
-	}, ipvsmode.Deps{Servers: servers, Sets: sets, Rules: rules, Routes: host, Sysctls: sysctl.Tree{}, Log: log})
+	}, ipvsmode.Deps{
+		Servers: servers, Sets: sets, Rules: rules, Routes: host, Sysctls: sysctl.Tree{}, Log: log,
+		TakeOver: func(ctx context.Context) error { return cleanUp(ctx, i.kind, log) },
+	})
 }
 
 func (i *instance) openUserspace(log *slog.Logger) (*userspace.Backend, error) {

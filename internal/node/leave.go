@@ -86,6 +86,23 @@ func leave(ctx context.Context, k kind, log *slog.Logger, gently bool) (err erro
 	return i.backend.Cleanup(ctx)
 }
 
+// retireIPVS keeps new connections from the ipvs mode, if this node was in it, before another mode's rules come into force:
+// it takes packets by a mark that they have got before, although those rules have translated them already. New
+// connections fail, or are tried again a second later, until the first Sync has ended.
+func (n *Node) retireIPVS(ctx context.Context) {
+	if !ipvs.Loaded() {
+		return
+	}
+	i, err := open(ctx, kind{mode: config.ModeIPVS}, config.IPVS{}, n.deps.Log)
+	if err != nil {
+		return // what this node cannot do, it cannot have done
+	}
+	defer i.Close()
+	if _, err := i.backend.(proxy.Retirer).Retire(ctx); err != nil {
+		n.deps.Log.Warn("the ipvs mode's rules are in force beside those of this mode for a moment", "error", err)
+	}
+}
+
 // retire waits until no connection needs a backend any more. The error may be that of ctx: the next start goes on.
 func retire(ctx context.Context, k kind, r proxy.Retirer, log *slog.Logger) error {
 	for pause := firstRetirePause; ; pause = min(2*pause, lastRetirePause) {

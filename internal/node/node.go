@@ -161,7 +161,7 @@ func (n *Node) Run(ctx context.Context) error {
 		Health:       n.health,
 		Metrics:      n.metrics,
 		Log:          n.deps.Log,
-		Check:        func(snap *model.Snapshot) error { return n.checkNetworks(host, snap) },
+		Check:        func(snap *model.Snapshot) error { return n.check(ctx, host, snap) },
 		Addrs:        changed,
 		Settled:      n.settled,
 	}
@@ -194,6 +194,17 @@ func (n *Node) backend(ctx context.Context) (proxy.Backend, func(), error) {
 			n.deps.Log.Warn("the backend is not closed", "error", err)
 		}
 	}, nil
+}
+
+// check is the last word before the first Sync.
+func (n *Node) check(ctx context.Context, host *route.Host, snap *model.Snapshot) error {
+	if err := n.checkNetworks(host, snap); err != nil {
+		return err
+	}
+	if n.mode.kind.mode != config.ModeIPVS {
+		n.retireIPVS(ctx)
+	}
+	return nil
 }
 
 func (n *Node) syncerConfig() proxy.Config {
