@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coredns/caddy"
@@ -24,7 +25,7 @@ func setup(c *caddy.Controller, name string, deps Deps) error {
 	config := dnsserver.GetConfig(c)
 	p.options.Addrs = deps.Addrs
 	if deps.Addrs == nil {
-		p.options.Addrs = func() []netip.Addr { return bound(config.ListenHosts) }
+		p.options.Addrs = sync.OnceValue(func() []netip.Addr { return bound(config.ListenHosts) })
 	}
 	if p.options.Pods == zone.PodsVerified {
 		p.options.PodAt = podAt(deps)
