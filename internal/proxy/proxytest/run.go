@@ -19,8 +19,9 @@ import (
 type NewBackend func(t testing.TB, node *lab.Namespace) proxy.Backend
 
 // Run holds a backend against the packet table in real network namespaces, and against what more than one packet shows:
-// affinity, established connections, changes under load, restarts.
-func Run(t *testing.T, newBackend NewBackend) { run(t, newBackend) }
+// affinity, established connections, changes under load, restarts. The parts of behaviour in without are left out: a mode
+// cannot do what they show, and docs/modes.md says so.
+func Run(t *testing.T, newBackend NewBackend, without ...string) { run(t, newBackend, without...) }
 
 // RunSCTP holds a backend against the packets of the table that are SCTP: in a guest, with SCTP sockets of its kernel, where
 // the other packets would show what they show on this one.
