@@ -10,9 +10,8 @@ import (
 	"fmt"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
 
+	"github.com/switchyard-net/switchyard/internal/kernel/ipvs"
 	"github.com/switchyard-net/switchyard/internal/kernel/nft"
 )
 
@@ -73,9 +72,9 @@ func removeNFTTable(ctx context.Context, conn *nft.Conn, t nft.Table) (found boo
 	return err == nil, err
 }
 
-// removeIPVS removes the device of kube-proxy's ipvs mode with all cluster IPs, and the virtual servers. Without the
-// device, virtual servers are somebody else's.
-func removeIPVS(context.Context) ([]string, error) {
+// removeIPVS removes the device of kube-proxy's ipvs mode with all cluster IPs, and the virtual servers that go by an
+// address. Without the device, virtual servers are somebody else's; those that go by a mark are Switchyard's.
+func removeIPVS(ctx context.Context) ([]string, error) {
 	link, err := netlink.LinkByName(ipvsDevice)
 	var absent netlink.LinkNotFoundError
 	if errors.As(err, &absent) {
@@ -85,10 +84,10 @@ func removeIPVS(context.Context) ([]string, error) {
 		return nil, fmt.Errorf("look for %s: %w", ipvsDevice, err)
 	}
 	var removed []string
-	if flushed, err := flushIPVS(); err != nil {
+	if servers, err := removeVirtualServers(ctx); err != nil {
 		return nil, err
-	} else if flushed {
-		removed = append(removed, "ipvs virtual servers")
+	} else if servers > 0 {
+		removed = append(removed, fmt.Sprintf("%d ipvs virtual servers", servers))
 	}
 	if err := netlink.LinkDel(link); err != nil {
 		return removed, fmt.Errorf("remove %s: %w", ipvsDevice, err)
@@ -96,22 +95,16 @@ func removeIPVS(context.Context) ([]string, error) {
 	return append(removed, "interface "+ipvsDevice), nil
 }
 
-// flushIPVS removes all virtual servers; false: the kernel has no ipvs.
-func flushIPVS() (bool, error) {
-	const cmdFlush = 17 // IPVS_CMD_FLUSH, linux/ip_vs.h
-	family, err := netlink.GenlFamilyGet("IPVS")
-	if errors.Is(err, unix.ENOENT) {
-		return false, nil
+func removeVirtualServers(ctx context.Context) (int, error) {
+	if !ipvs.Loaded() {
+		return 0, nil
 	}
+	conn, err := ipvs.Open()
 	if err != nil {
-		return false, fmt.Errorf("look for ipvs: %w", err)
+		return 0, err
 	}
-	request := nl.NewNetlinkRequest(int(family.ID), unix.NLM_F_ACK)
-	request.AddData(&nl.Genlmsg{Command: cmdFlush, Version: 1})
-	if _, err := request.Execute(unix.NETLINK_GENERIC, 0); err != nil {
-		return false, fmt.Errorf("remove the ipvs virtual servers: %w", err)
-	}
-	return true, nil
+	defer conn.Close()
+	return conn.DeleteByAddress(ctx)
 }
 
 // removeIPSets destroys the sets of kube-proxy's ipvs mode; the iptables rules that use them must be gone.

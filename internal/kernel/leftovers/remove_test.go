@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/switchyard-net/switchyard/internal/kernel/leftovers"
 	"github.com/switchyard-net/switchyard/internal/lab"
+	"github.com/switchyard-net/switchyard/internal/lab/guest"
+	"github.com/switchyard-net/switchyard/internal/lab/guesttest"
 )
 
 // restore loads a recording of iptables-save.
@@ -132,4 +135,35 @@ func TestCleanupOfACleanNamespaceMakesNothing(t *testing.T) {
 		}
 		return err
 	}))
+}
+
+// TestRule33_CleanupOfKubeProxysIPVS runs where there is IPVS. Virtual servers that go by a mark are not kube-proxy's.
+func TestRule33_CleanupOfKubeProxysIPVS(t *testing.T) {
+	guesttest.Run(t, guest.Machine{}, func(t *testing.T) {
+		l := lab.ForTest(t)
+		ns := l.Namespace("node")
+		l.Must(ns.AddDummy("kube-ipvs0", netip.MustParsePrefix("10.96.0.1/32")))
+		const servers = "ipvsadm -A -t 10.96.0.1:443 -s rr && ipvsadm -a -t 10.96.0.1:443 -r 192.0.2.1:6443 -m && " +
+			"ipvsadm -A -u [fd00::1]:53 -s rr && ipvsadm -A -f 7 -s rr"
+		if out, err := ns.Command(t.Context(), "sh", "-c", servers).CombinedOutput(); err != nil {
+			t.Fatalf("make virtual servers: %v: %s", err, out)
+		}
+		for _, want := range [][]string{{"2 ipvs virtual servers", "interface kube-ipvs0"}, nil} {
+			err := ns.Do(func() error {
+				removed, err := leftovers.Remove(context.Background(), leftovers.KubeProxyTable)
+				if diff := cmp.Diff(want, removed); diff != "" {
+					t.Errorf("removed (-want +got):\n%s", diff)
+				}
+				return err
+			})
+			// The guest's kernel has no nftables for IP.
+			if err != nil {
+				t.Log(err)
+			}
+		}
+		out, err := ns.Command(t.Context(), "ipvsadm", "--save", "--numeric").Output()
+		if diff := cmp.Diff("-A -f 7 -s rr\n", string(out)); diff != "" || err != nil {
+			t.Errorf("virtual servers afterwards (-want +got), %v:\n%s", err, diff)
+		}
+	})
 }
