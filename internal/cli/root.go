@@ -59,6 +59,8 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		newNodeCommand(),
 		newControllerCommand(),
+		newDNSCommand(),
+		newEnvCommand(),
 		newCleanupCommand(),
 		newConfigCommand(),
 		newEchoCommand(),
