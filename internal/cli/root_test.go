@@ -114,9 +114,12 @@ nftables: {masqueradeAll: false}
 		kp.IPVS.ExcludeCIDRs, kp.IPVS.StrictARP, kp.IPVS.UDPTimeout.Duration,
 	}
 	want := []any{
-		"from-flag", []string{"primary", "192.0.2.0/24"}, int32(2), "2s", true, "NodeCIDR", "10.1.0.0/16", int32(1), "nftables",
+		"from-flag",
+		[]string{"primary", "192.0.2.0/24"},
+		int32(2), "2s", true, "NodeCIDR", "10.1.0.0/16", int32(1), "nftables",
 		true, int32(3), int32(4), true, 5 * time.Second, 6 * time.Second, 5 * time.Second,
-		[]string{"192.0.2.0/24"}, true, 7 * time.Second,
+		[]string{"192.0.2.0/24"},
+		true, 7 * time.Second,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("fields (-want +got):\n%s", diff)
