@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -18,30 +19,43 @@ type Listener struct {
 	addr netip.AddrPort
 }
 
-// Listen opens a listener of TCP, or with udp of UDP, in the network namespace of the calling thread. A transparent one
-// gets what packet rules give it, whatever address that was sent to, and needs CAP_NET_ADMIN.
-func Listen(addr netip.AddrPort, udp, transparent bool) (*Listener, error) {
+// ListenOptions say what kind of listener is wanted; the zero value is an ordinary one of TCP.
+type ListenOptions struct {
+	UDP bool
+	// Transparent is for one that gets what packet rules give it, whatever address that was sent to. It needs
+	// CAP_NET_ADMIN.
+	Transparent bool
+	// Shared lets other processes of the same user open the same one: one that starts while another ends.
+	Shared bool
+}
+
+// Listen opens a listener in the network namespace of the calling thread.
+func Listen(addr netip.AddrPort, o ListenOptions) (*Listener, error) {
 	kind := unix.SOCK_STREAM
-	if udp {
+	if o.UDP {
 		kind = unix.SOCK_DGRAM
 	}
 	fd, err := unix.Socket(familyOf(addr.Addr()), kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open a socket for %s: %w", addr, err)
 	}
-	l := &Listener{fd: fd, udp: udp, addr: addr}
-	if err := l.open(transparent); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	l := &Listener{fd: fd, udp: o.UDP, addr: addr}
+	if err := l.open(o); err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on %s: %w", addr, err), l.Close())
 	}
 	return l, nil
 }
 
-func (l *Listener) open(transparent bool) error {
+func (l *Listener) open(o ListenOptions) error {
 	six := l.addr.Addr().Is6()
-	if transparent {
+	if o.Transparent {
 		if err := setTransparent(l.fd, l.addr.Addr()); err != nil {
 			return fmt.Errorf("make the socket transparent: %w", err)
+		}
+	}
+	if o.Shared {
+		if err := setInt(l.fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return os.NewSyscallError("setsockopt", err)
 		}
 	}
 	if six {

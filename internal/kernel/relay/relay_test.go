@@ -75,7 +75,7 @@ func start(t *testing.T, r *router) (*Relay, netip.AddrPort) {
 	}
 	addr := probe.Addr().(*net.TCPAddr).AddrPort()
 	probe.Close()
-	l, err := Listen(addr, false, false)
+	l, err := Listen(addr, ListenOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

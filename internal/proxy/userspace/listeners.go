@@ -66,7 +66,7 @@ func (l *listeners) make() error {
 	for _, loopback := range []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} {
 		for class := range uint16(classes) {
 			for _, udp := range []bool{false, true} {
-				one, err := relay.Listen(netip.AddrPortFrom(loopback, l.firstPort+class), udp, true)
+				one, err := relay.Listen(netip.AddrPortFrom(loopback, l.firstPort+class), relay.ListenOptions{UDP: udp, Transparent: true})
 				if loopback.Is6() && (errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)) {
 					continue
 				}
