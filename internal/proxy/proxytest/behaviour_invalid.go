@@ -17,7 +17,11 @@ func (s *subject) invalidPackets() {
 		s.configure(c.config)
 		s.web(0, "local-1", "remote-1")
 		for _, from := range []string{"local-1", "remote-1"} {
-			if got := s.strayAnswerArrives(from, "client"); got != c.arrives {
+			patience := s.silence
+			if c.arrives {
+				patience = answerPatience
+			}
+			if got := s.strayAnswerArrives(from, "client", patience); got != c.arrives {
 				s.t.Errorf("%s: a stray SYN-ACK of %s arrives: %t, want %t", c.config, from, got, c.arrives)
 			}
 		}
@@ -25,7 +29,7 @@ func (s *subject) invalidPackets() {
 }
 
 // strayAnswerArrives sends a SYN-ACK that answers nothing, and reports whether it arrives.
-func (s *subject) strayAnswerArrives(from, to string) bool {
+func (s *subject) strayAnswerArrives(from, to string, patience time.Duration) bool {
 	sender, err := findHost(from)
 	if err != nil {
 		s.t.Fatal(err)
@@ -50,7 +54,7 @@ func (s *subject) strayAnswerArrives(from, to string) bool {
 	if _, err := out.WriteTo(segment, &net.IPAddr{IP: receiver.v4.AsSlice()}); err != nil {
 		s.t.Fatal(err)
 	}
-	if err := in.SetReadDeadline(time.Now().Add(silencePatience())); err != nil {
+	if err := in.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		s.t.Fatal(err)
 	}
 	buffer := make([]byte, 1500)

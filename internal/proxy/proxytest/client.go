@@ -20,12 +20,12 @@ import (
 )
 
 // answerPatience is how long a client waits for an answer that is expected: only a broken backend takes it.
-const answerPatience = 5 * time.Second
+const answerPatience = 15 * time.Second
 
 // silencePatience is how long a client listens for an answer that must not come. In a guest, those that come are slow.
 func silencePatience() time.Duration {
 	if guest.Inside() {
-		return 2 * time.Second
+		return time.Second
 	}
 	return 250 * time.Millisecond
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/switchyard-net/switchyard/internal/lab"
 	"github.com/switchyard-net/switchyard/internal/lab/sctp"
@@ -17,14 +18,17 @@ type network struct {
 	topology   *lab.Topology
 	namespaces map[string]*lab.Namespace // by the names of hosts
 	ports      *clientPorts
-	lan        *lab.LAN // that of the nodes
+	lan        *lab.LAN      // that of the nodes
+	silence    time.Duration // how long a client listens for an answer that must not come
 }
 
 // newNetwork builds the topology. Nodes and internet also answer on the ports given: where a packet that a Service should
 // have caught goes on its way, somebody is there to say so. (A refusal would look like a reject.)
 func newNetwork(t *testing.T, ports []uint16) *network {
 	t.Helper()
-	n := &network{t: t, topology: lab.ForTest(t), namespaces: map[string]*lab.Namespace{}, ports: newClientPorts()}
+	n := &network{
+		t: t, topology: lab.ForTest(t), namespaces: map[string]*lab.Namespace{}, ports: newClientPorts(), silence: silencePatience(),
+	}
 	for _, name := range []string{thisNode, "node-2", "client", "internet"} {
 		n.namespace(name)
 	}

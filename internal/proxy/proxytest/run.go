@@ -124,7 +124,7 @@ func (n *network) probe(p Probe) error {
 	case plan.Forward:
 		return n.probeForward(p)
 	case plan.Drop:
-		return n.expect(p, 1, silencePatience(), func(o outcome) bool { return o.silent })
+		return n.expect(p, 1, n.silence, func(o outcome) bool { return o.silent })
 	case plan.Reject:
 		return n.expect(p, 3, answerPatience, func(o outcome) bool { return o.refused })
 	case plan.Pass:

@@ -11,6 +11,7 @@ import (
 func TestNothingPassesWithoutBackend(t *testing.T) {
 	scenarios := Scenarios(t)
 	n := newNetwork(t, probedPorts(scenarios))
+	n.silence = answerPatience // nobody is silent
 	for _, s := range scenarios {
 		remove := n.addExtra(s.ExtraAddrs)
 		for _, step := range s.Steps {
