@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/switchyard-net/switchyard/internal/kernel/ipset"
 	"github.com/switchyard-net/switchyard/internal/kernel/ipvs"
 	"github.com/switchyard-net/switchyard/internal/model"
 	"github.com/switchyard-net/switchyard/internal/plan"
@@ -25,21 +24,20 @@ var errInjected = errors.New("injected fault")
 // the kernel holds what a fresh render of the last plan would, and nothing else.
 func TestHistory(t *testing.T) {
 	for seed := range uint64(8) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { history(t, seed, 100) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { history(t, newFakes(t).deps(), seed, 100) })
 	}
 }
 
-func history(t *testing.T, seed uint64, steps int) {
+func history(t *testing.T, kernel Deps, seed uint64, steps int) {
 	rng := rand.New(rand.NewPCG(seed, 7))
-	kernel := newFakes(t)
 	rate := 0.1
-	kernel.fail(func(string) error {
+	broken := withFaults(kernel, func() error {
 		if rng.Float64() < rate {
 			return errInjected
 		}
 		return nil
 	})
-	b := newBackend(t, kernel.deps())
+	b := newBackend(t, broken)
 	p := planOf(testNode())
 	var pending []model.Ref // changed since the last successful Sync
 	for range steps {
@@ -49,16 +47,13 @@ func history(t *testing.T, seed uint64, steps int) {
 		next, changed := mutate(rng, p)
 		p, pending = next, append(pending, changed...)
 		if rng.IntN(40) == 0 {
-			b = newBackend(t, kernel.deps()) // the process restarts
+			b = newBackend(t, broken) // the process restarts
 		}
 		_, err := b.Sync(t.Context(), plan.Update{Plan: p, Changed: pending, Full: rng.IntN(20) == 0})
 		switch {
 		case err == nil:
 			pending = nil
-			before := rate
-			rate = 0
 			compareWithFresh(t, kernel, p)
-			rate = before
 		case !errors.Is(err, errInjected):
 			t.Fatalf("Sync: %v", err)
 		}
@@ -72,63 +67,65 @@ func history(t *testing.T, seed uint64, steps int) {
 	if err := b.Cleanup(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := kernel.servers.Dump() + kernel.sets.Dump(); got != "" {
-		t.Errorf("after Cleanup:\n%s", got)
+	if diff := gocmp.Diff([]string{"0 virtual servers"}, contents(t, kernel, p)); diff != "" {
+		t.Errorf("after Cleanup (-want +got):\n%s", diff)
 	}
 }
 
 // compareWithFresh holds a kernel against what a backend makes of a plan from nothing. Numbers of pools depend on
 // history: each virtual server is written in their place.
-func compareWithFresh(t *testing.T, kernel *fakes, p *plan.Plan) {
+func compareWithFresh(t *testing.T, kernel Deps, p *plan.Plan) {
 	t.Helper()
-	fresh := newFakes(t)
-	mustSync(t, newBackend(t, fresh.deps()), plan.Update{Plan: p})
+	fresh := newFakes(t).deps()
+	mustSync(t, newBackend(t, fresh), plan.Update{Plan: p})
 	want, got := contents(t, fresh, p), contents(t, kernel, p)
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Fatalf("-fresh +got:\n%s", diff)
 	}
 }
 
-var markPattern = regexp.MustCompile(`skbmark (0x[0-9a-f]+)`)
-
-// contents returns the sets with, in the place of marks, the virtual servers and flags that they stand for, and how many
-// virtual servers there are.
-func contents(t *testing.T, f *fakes, p *plan.Plan) []string {
+// contents returns the entries of our sets with, in the place of marks, the virtual servers and flags that they stand for,
+// and how many virtual servers there are.
+func contents(t *testing.T, kernel Deps, p *plan.Plan) []string {
 	t.Helper()
 	l := newLayout(p.Node.MasqueradeBit)
-	all, err := f.servers.Services(t.Context())
+	all, err := kernel.Servers.Services(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	servers := map[string]string{}
+	servers := map[ipvs.Key]string{}
 	for _, s := range all {
-		list, err := f.servers.Servers(t.Context(), s.Key, nil)
+		list, err := kernel.Servers.Servers(t.Context(), s.Key, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		servers[fmt.Sprintf("%s %d", s.Key.Family, s.Key.Mark)] = fmt.Sprint(s.Scheduler, s.Persistence, list)
+		slices.SortFunc(list, func(a, b ipvs.Server) int { return a.Addr.Compare(b.Addr) })
+		servers[s.Key] = fmt.Sprint(s.Scheduler, s.Persistence, list)
 	}
 	lines := []string{fmt.Sprint(len(all), " virtual servers")}
-	family := ""
-	for line := range strings.Lines(f.sets.Dump()) {
-		if words := strings.Fields(line); words[0] == "set" {
-			family = words[3]
-		}
-		line = markPattern.ReplaceAllStringFunc(line, func(text string) string {
-			var mark uint32
-			if _, err := fmt.Sscanf(text, "skbmark 0x%x", &mark); err != nil {
+	for _, f := range []model.Family{model.IPv4, model.IPv6} {
+		for _, set := range familySets(f) {
+			list, err := kernel.Sets.List(t.Context(), set)
+			if errors.Is(err, ipset.ErrNotExist) {
+				continue
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
-			if id := l.idOf(mark); id < idPools {
-				return fmt.Sprintf("mark %#x", mark)
+			slices.SortFunc(list, ipset.Entry.Compare)
+			for _, e := range list {
+				flags := e.Mark &^ l.serverMask()
+				to, ok := servers[ipvs.Key{Family: f, Mark: e.Mark & l.serverMask()}]
+				if id := l.idOf(e.Mark); id < idPools {
+					to, ok = fmt.Sprint("verdict ", id), true
+				}
+				if !ok {
+					t.Errorf("%s: %s: there is no virtual server of this mark", set.Name, e)
+				}
+				e.Mark = 0
+				lines = append(lines, fmt.Sprintf("%s %s flags %#x to %s", set.Name, e, flags, to))
 			}
-			server, ok := servers[fmt.Sprintf("%s %d", family, mark&l.serverMask())]
-			if !ok {
-				t.Errorf("%s: there is no virtual server of mark %#x", line, mark)
-			}
-			return fmt.Sprintf("flags %#x to %s", mark&^l.serverMask(), server)
-		})
-		lines = append(lines, line)
+		}
 	}
 	return lines
 }

@@ -51,28 +51,10 @@ func (f *fakes) deps() Deps {
 	}
 }
 
-// fail has every call fail that fault returns an error for; nil: none.
-func (f *fakes) fail(fault func(call string) error) {
-	f.servers.Fault, f.sets.Fault, f.rules.Fault, f.routes.fault = fault, fault, fault, fault
-}
-
 // fakeRoutes remembers what is delivered.
-type fakeRoutes struct {
-	marks map[model.Family]uint32
-	fault func(call string) error
-}
-
-func (r *fakeRoutes) fails() error {
-	if r.fault == nil {
-		return nil
-	}
-	return r.fault("routes")
-}
+type fakeRoutes struct{ marks map[model.Family]uint32 }
 
 func (r *fakeRoutes) DeliverMarked(f model.Family, mark uint32) (changed bool, err error) {
-	if err := r.fails(); err != nil {
-		return false, err
-	}
 	if r.marks == nil {
 		r.marks = map[model.Family]uint32{}
 	}
@@ -82,14 +64,11 @@ func (r *fakeRoutes) DeliverMarked(f model.Family, mark uint32) (changed bool, e
 }
 
 func (r *fakeRoutes) DeliverNone(f model.Family) error {
-	if err := r.fails(); err != nil {
-		return err
-	}
 	delete(r.marks, f)
 	return nil
 }
 
-func (r *fakeRoutes) Delivered(f model.Family) (uint32, error) { return r.marks[f], r.fails() }
+func (r *fakeRoutes) Delivered(f model.Family) (uint32, error) { return r.marks[f], nil }
 
 // newBackend returns a backend that waits for nothing.
 func newBackend(tb testing.TB, deps Deps) *Backend {
