@@ -90,7 +90,7 @@ func TestIncrementalEqualsFull(t *testing.T) {
 			randomChange(rng, c)
 		}
 		if rng.IntN(4) == 0 {
-			incremental.SetSilent(silence(endpoint(byte(rng.IntN(9))).Addr.String()+":8080", endpoint(byte(rng.IntN(9))).Addr.String()+":0"))
+			incremental.SetSilent(silence(endpoint(byte(rng.IntN(9))).Addr.String()+":8080", endpoint(byte(rng.IntN(9))).Addr.String()+":8080"))
 		}
 		snap, ch := c.next()
 		var before Plan

@@ -8,18 +8,12 @@ import (
 )
 
 // Silence names the endpoints that do not answer this node, whatever the API server says of them: by address and port,
-// for all protocols at once, or with port 0 all endpoints at an address.
+// for all protocols at once.
 type Silence map[netip.AddrPort]struct{}
 
-// Has reports whether the endpoint at an address and port is silent.
-func (s Silence) Has(endpoint netip.AddrPort) bool {
-	if len(s) == 0 {
-		return false
-	}
-	if _, ok := s[endpoint]; ok {
-		return true
-	}
-	_, ok := s[netip.AddrPortFrom(endpoint.Addr(), 0)]
+// has reports whether the endpoint at an address and port is silent.
+func (s Silence) has(endpoint netip.AddrPort) bool {
+	_, ok := s[endpoint]
 	return ok
 }
 
@@ -32,7 +26,7 @@ func (s Silence) split(set []candidate) (stay, leave []candidate) {
 	}
 	room := len(set) / 2
 	stay = filter(set, func(c candidate) bool {
-		if len(leave) == room || !s.Has(c.addr) {
+		if len(leave) == room || !s.has(c.addr) {
 			return true
 		}
 		leave = append(leave, c)
@@ -73,5 +67,5 @@ func (s Silence) concerned(services model.Table[model.Ref, *Service]) []model.Re
 }
 
 func (s Silence) concerns(endpoints []Endpoint) bool {
-	return slices.ContainsFunc(endpoints, func(e Endpoint) bool { return s.Has(e.Addr) })
+	return slices.ContainsFunc(endpoints, func(e Endpoint) bool { return s.has(e.Addr) })
 }

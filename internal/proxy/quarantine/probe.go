@@ -38,17 +38,20 @@ func (w *Watch) probe(ctx context.Context, endpoint netip.AddrPort, wait time.Du
 	start := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
-	conn, err := w.deps.Dial(bounded, "tcp", endpoint.String())
-	outcome := Unknown
-	if err != nil {
-		outcome = failed(err)
-	} else {
-		outcome = listen(conn, start.Add(wait))
-	}
+	outcome := w.meet(bounded, endpoint, start.Add(wait))
 	if ctx.Err() != nil || outcome != Answered && time.Since(start) > wait+lateness {
 		return Unknown
 	}
 	return outcome
+}
+
+// meet connects, and waits for an answer until the deadline.
+func (w *Watch) meet(ctx context.Context, endpoint netip.AddrPort, deadline time.Time) Outcome {
+	conn, err := w.deps.Dial(ctx, "tcp", endpoint.String())
+	if err != nil {
+		return failed(err)
+	}
+	return listen(conn, deadline)
 }
 
 // failed says what the failure of a connection attempt means.

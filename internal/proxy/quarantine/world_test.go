@@ -252,7 +252,8 @@ func (w *world) dial(ctx context.Context, _, address string) (net.Conn, error) {
 
 // ServiceWarning and ServiceNormal take Events.
 func (w *world) ServiceWarning(s *model.Service, reason, message string) { w.say(s, reason, message) }
-func (w *world) ServiceNormal(s *model.Service, reason, message string)  { w.say(s, reason, message) }
+
+func (w *world) ServiceNormal(s *model.Service, reason, message string) { w.say(s, reason, message) }
 
 func (w *world) say(s *model.Service, reason, message string) {
 	w.mu.Lock()
