@@ -94,10 +94,10 @@ type Deps struct {
 	Conntrack Conntrack
 	// Quarantine may be nil: endpoints that stop answering then keep their share of connections.
 	Quarantine Quarantine
-	Events    Events
-	Health    *Health
-	Metrics   *Metrics
-	Log       *slog.Logger
+	Events     Events
+	Health     *Health
+	Metrics    *Metrics
+	Log        *slog.Logger
 	// Check, if set, is called with the first snapshot, before anything is programmed; its error ends Run.
 	Check func(*model.Snapshot) error
 	// Settled, if set, is called once, on a goroutine of its own, when the kernel is equal to the plan for the first

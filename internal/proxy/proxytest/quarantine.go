@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -156,8 +155,10 @@ func (w *ward) Silent() <-chan plan.Silence { return w.watch.Silent() }
 
 // ServiceWarning, ServiceNormal and NodeWarning take Events.
 func (w *ward) ServiceWarning(s *model.Service, reason, message string) { w.event(s, reason, message) }
-func (w *ward) ServiceNormal(s *model.Service, reason, message string)  { w.event(s, reason, message) }
-func (w *ward) NodeWarning(reason, message string)                      { w.t.Errorf("%s: %s", reason, message) }
+
+func (w *ward) ServiceNormal(s *model.Service, reason, message string) { w.event(s, reason, message) }
+
+func (w *ward) NodeWarning(reason, message string) { w.t.Errorf("%s: %s", reason, message) }
 
 func (w *ward) event(s *model.Service, reason, message string) {
 	w.mu.Lock()
@@ -184,7 +185,7 @@ func (w *ward) out(service string) []string {
 }
 
 // child starts a server in a process of its own, in the namespace of a host.
-func (w *ward) child(host string, how manner, name, address string) *exec.Cmd {
+func (w *ward) child(host string, how manner, name, address string) *os.Process {
 	ns := w.namespaces[host]
 	command := ns.Command(context.Background(), os.Args[0], "-test.run="+w.self, "-test.count=1")
 	command.Env = append(os.Environ(), serverVariable+"="+fmt.Sprintf("%s %s %s", how, name, address))
@@ -194,5 +195,5 @@ func (w *ward) child(host string, how manner, name, address string) *exec.Cmd {
 		_ = command.Process.Signal(syscall.SIGKILL) // it may be gone already
 		_ = command.Wait()
 	})
-	return command
+	return command.Process
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os/exec"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -41,7 +41,7 @@ type failing struct {
 	affinity bool
 
 	index    int
-	children map[string]*exec.Cmd // of the victims
+	children map[string]*os.Process // of the victims
 	load     *load
 	failed   time.Time // when the fault began
 	gone     time.Time // when the endpoints were out
@@ -133,7 +133,7 @@ endpoints: [%s]
 
 // serve starts the servers of a Service: those that are to be stopped or killed in processes of their own.
 func (w *ward) serveFailing(f *failing) {
-	f.children = map[string]*exec.Cmd{}
+	f.children = map[string]*os.Process{}
 	for _, host := range f.endpoints {
 		address := fmt.Sprintf(":%d", f.port())
 		if f.affinity || slices.Contains(f.victims, host) && (f.fault == stopped || f.fault == killed) {
@@ -152,9 +152,9 @@ func (w *ward) strike(f *failing) {
 	for _, host := range f.victims {
 		switch f.fault {
 		case stopped:
-			w.must(f.children[host].Process.Signal(syscall.SIGSTOP))
+			w.must(f.children[host].Signal(syscall.SIGSTOP))
 		case killed:
-			w.must(f.children[host].Process.Signal(syscall.SIGKILL))
+			w.must(f.children[host].Signal(syscall.SIGKILL))
 		case dropped:
 			w.firewall(host, "-I", f.port())
 		}
@@ -166,7 +166,7 @@ func (w *ward) heal(f *failing) {
 	for _, host := range f.victims {
 		switch f.fault {
 		case stopped:
-			w.must(f.children[host].Process.Signal(syscall.SIGCONT))
+			w.must(f.children[host].Signal(syscall.SIGCONT))
 		case killed:
 			f.children[host] = w.child(host, f.how, host, fmt.Sprintf(":%d", f.port()))
 		case dropped:
