@@ -189,6 +189,9 @@ func (n *Node) backend(ctx context.Context) (proxy.Backend, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := i.answerOnLoopback(n.deps.Log); err != nil {
+		return nil, nil, errors.Join(err, i.Close())
+	}
 	return i.backend, func() {
 		if err := i.Close(); err != nil {
 			n.deps.Log.Warn("the backend is not closed", "error", err)
