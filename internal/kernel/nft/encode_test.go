@@ -63,13 +63,18 @@ func vocabulary(f Family) []Rule {
 	return list
 }
 
-// proxied is a rule of the kind that only chains of type filter may have.
-func proxied(f Family) Rule {
+// proxied are rules of the kinds that only chains of type filter at prerouting may have.
+func proxied(f Family) []Rule {
 	to := netip.MustParseAddrPort("127.0.0.1:10264")
 	if f == IPv6 {
 		to = netip.MustParseAddrPort("[::1]:10264")
 	}
-	return Rule{Chain: "proxied", Exprs: append(TransparentProxy(to, 0), Take(Verdict{Code: Accept})), Comment: "proxied"}
+	return []Rule{
+		{Chain: "proxied", Exprs: append(TransparentProxy(to, 0), Take(Verdict{Code: Accept})), Comment: "proxied"},
+		{Chain: "proxied", Exprs: []Expr{LoadSocketWildcard(0), Equal(0, []byte{1}), Take(Verdict{Code: Return})}, Comment: "socket of all addresses"},
+		{Chain: "proxied", Exprs: []Expr{LoadSocketTransparent(0), Equal(0, []byte{0}), NoTrack()}, Comment: "socket of one address"},
+		{Chain: "proxied", Exprs: []Expr{LoadSourcePort(0), Equal(0, []byte{0, 53}), Take(Verdict{Code: Accept})}, Comment: "from a port"},
+	}
 }
 
 // write encodes the vocabulary with the table it needs.
@@ -95,7 +100,9 @@ func write(tx *Transaction, f Family) {
 	}
 	tx.AddRule(t, Rule{Chain: "masquerade", Exprs: []Expr{Masquerade()}})
 	tx.AddChain(t, Chain{Name: "proxied", Hook: &Hook{"filter", Prerouting, -90}})
-	tx.AddRule(t, proxied(f))
+	for _, r := range proxied(f) {
+		tx.AddRule(t, r)
+	}
 }
 
 // TestGoldenBytes holds the encoding of every object and expression against bytes that the kernel is known to take.
@@ -138,7 +145,7 @@ func TestRuleText(t *testing.T) {
 			t.Fatalf("nft list chain: %v\n%s", err, more)
 		}
 		out = append(out, more...)
-		for _, r := range append(vocabulary(f), proxied(f)) {
+		for _, r := range append(vocabulary(f), proxied(f)...) {
 			want := fmt.Sprintf("\t\t%s comment %q\n", r.Text(f), r.Comment)
 			if !strings.Contains(string(out), want) {
 				t.Errorf("%s: nft prints\n%swithout\n%s", f, out, want)

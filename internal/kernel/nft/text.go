@@ -112,6 +112,8 @@ func (p *printer) print(e Expr) {
 			text = "fib saddr type"
 		}
 		p.set(e.num(unix.NFTA_FIB_DREG), text)
+	case "socket":
+		p.set(e.num(socketDestination), socketText(e))
 	case "bitwise":
 		p.bitwise(e)
 	case "cmp":
@@ -134,6 +136,8 @@ func (p *printer) statement(e Expr) {
 		p.say("%s", v)
 	case "nat":
 		p.say("dnat %s to %s", p.family, p.get(e.num(unix.NFTA_NAT_REG_ADDR_MIN)))
+	case "notrack":
+		p.say("notrack")
 	case "masq":
 		p.say("masquerade fully-random")
 	case "reject":
@@ -191,6 +195,8 @@ func (p *printer) payload(e Expr) string {
 	switch base := e.num(unix.NFTA_PAYLOAD_BASE); {
 	case base == unix.NFT_PAYLOAD_TRANSPORT_HEADER && offset == 2:
 		return "th dport"
+	case base == unix.NFT_PAYLOAD_TRANSPORT_HEADER && offset == 0:
+		return "th sport"
 	case base == unix.NFT_PAYLOAD_NETWORK_HEADER && offset == source:
 		return p.family.String() + " saddr"
 	case base == unix.NFT_PAYLOAD_NETWORK_HEADER && offset == destination:
@@ -289,6 +295,10 @@ func (p *printer) compare(e Expr) {
 		p.say("%s", strings.Replace(text, " & ", " ", 1))
 	case strings.HasPrefix(text, "fib ") && string(data) == string(LocalType()):
 		p.say("%s %slocal", text, not)
+	case strings.HasPrefix(text, "socket ") && len(data) == 1:
+		p.say("%s %s%d", text, not, data[0])
+	case strings.HasPrefix(text, "th ") && len(data) == 2:
+		p.say("%s %s%d", text, not, binary.BigEndian.Uint16(data))
 	case text == "iifname" && len(data) < unix.IFNAMSIZ:
 		p.say("iifname %s%q", not, string(data)+"*")
 	case text == "iifname":
