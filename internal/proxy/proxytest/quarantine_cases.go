@@ -199,7 +199,7 @@ func (w *ward) plug(in bool) {
 
 const (
 	// wardPatience bounds what takes seconds at worst: only a failure takes as long.
-	wardPatience = time.Minute
+	wardPatience = 2 * time.Minute
 	// observation is how long it is watched that nothing more happens.
 	observation = 3 * time.Second
 )
@@ -231,6 +231,7 @@ func (w *ward) run(cases []*failing) {
 		if diff := cmp.Diff(f.out, w.out(f.name)); diff != "" {
 			w.t.Errorf("%s: out (-want +got):\n%s", f.name, diff)
 		}
+		w.expectStayed(f)
 	}
 	for _, f := range cases {
 		w.heal(f)
@@ -309,6 +310,21 @@ func (w *ward) untilAll(cases []*failing, what string, at func(*failing) *time.T
 	}
 }
 
+// expectStayed fails the test if an endpoint was ever taken out that must not be, or no Event tells of one that was.
+func (w *ward) expectStayed(f *failing) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, host := range f.endpoints {
+		// Of more than may be out, others may be for a moment, until all are found.
+		if w.everOut[f.name+" "+host] && !slices.Contains(f.out, host) && (len(f.out) == 0 || !slices.Contains(f.victims, host)) {
+			w.t.Errorf("%s: %s was taken out", f.name, host)
+		}
+	}
+	if told := strings.Contains(w.events.String(), f.name+" EndpointQuarantined"); told != (len(f.out) > 0) {
+		w.t.Errorf("%s: an Event says that an endpoint is out: %t", f.name, told)
+	}
+}
+
 // conclude ends the load of a Service and looks at what became of its connections.
 func (w *ward) conclude(f *failing) {
 	attempts := f.load.end(10 * time.Second)
@@ -328,17 +344,6 @@ func (w *ward) conclude(f *failing) {
 	}
 	if wrong > 0 {
 		w.t.Errorf("%s: %d connections went to %v after they were out", f.name, wrong, f.out)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, host := range f.endpoints {
-		// Of more than may be out, others may be for a moment, until all are found.
-		if w.everOut[f.name+" "+host] && !slices.Contains(f.out, host) && (len(f.out) == 0 || !slices.Contains(f.victims, host)) {
-			w.t.Errorf("%s: %s was taken out", f.name, host)
-		}
-		if told := strings.Contains(w.events.String(), f.name+" EndpointQuarantined"); told != (len(f.out) > 0) {
-			w.t.Errorf("%s: an Event says that an endpoint is out: %t", f.name, told)
-		}
 	}
 	if len(f.out) > 0 {
 		w.t.Logf("%s: %v out after %.2f s, last new connection after %.2f s, back after %.2f s, of %d connections",
