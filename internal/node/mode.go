@@ -69,3 +69,10 @@ func try(ctx context.Context, mode string, log *slog.Logger) (kind, error) {
 	}
 	return i.kind, errors.Join(i.supported(ctx), i.Close())
 }
+
+// CheckMode returns ErrModeUnsupported, with what is missing and the way out, unless the kernel can do a mode, in the
+// network namespace of the thread. What it tries stays there as tables of iptables that hold nothing.
+func CheckMode(ctx context.Context, mode string, log *slog.Logger) error {
+	_, err := choose(ctx, mode, log)
+	return err
+}

@@ -45,7 +45,11 @@ func Open() (*Conn, error) {
 	if err != nil {
 		out, loading := exec.Command("modprobe", "ip_vs").CombinedOutput()
 		if family, err = netlink.GenlFamilyGet("IPVS"); errors.Is(err, unix.ENOENT) {
-			return nil, fmt.Errorf("%w: %s (%w)", ErrUnsupported, strings.TrimSpace(string(out)), errors.Join(err, loading))
+			why := strings.TrimSpace(string(out))
+			if why == "" && loading != nil {
+				why = "modprobe: " + loading.Error()
+			}
+			return nil, fmt.Errorf("%w; %s", ErrUnsupported, why)
 		}
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/switchyard-net/switchyard/internal/config"
 	"github.com/switchyard-net/switchyard/standalone/internal/cluster"
 	"github.com/switchyard-net/switchyard/standalone/internal/node"
 	"github.com/switchyard-net/switchyard/standalone/internal/runtime"
@@ -40,7 +41,7 @@ func newUp() *cobra.Command {
 	flags.IntVar(&o.nodes, "nodes", 1, "number of nodes")
 	flags.StringSliceVar(&o.zones, "zones", nil, "zones to spread the nodes over, such as a,b")
 	flags.StringVar(&o.images, "images", "", "YAML file that says which command or directory an image name stands for")
-	flags.StringVar(&o.proxyMode, "proxy-mode", "", "backend of the service proxy on every node (default: as `switchyard node` chooses)")
+	flags.StringVar(&o.proxyMode, "proxy-mode", "", "how every node serves Services: "+strings.Join(config.Modes(), ", ")+" or "+config.ModeAuto+" (default "+config.ModeNFTables+")")
 	flags.BoolVar(&o.expose, "expose", false, "join the host's network to that of the nodes")
 	flags.DurationVar(&o.timeout, "timeout", 3*time.Minute, "how long to wait until the cluster is ready")
 	return cmd
@@ -105,7 +106,7 @@ func (o *upOptions) spec(cmd *cobra.Command) (*cluster.Spec, error) {
 	if _, err := runtime.LoadImages(spec.Images); err != nil {
 		return nil, fmt.Errorf("--images: %w", err)
 	}
-	if err := node.CheckProxyMode(spec.ProxyMode); err != nil {
+	if err := node.CheckProxyMode(cmd.Context(), spec.ProxyMode); err != nil {
 		return nil, fmt.Errorf("--proxy-mode: %w", err)
 	}
 	return spec, nil

@@ -35,8 +35,8 @@ func TestMachineTellsTheTruth(t *testing.T) {
 }
 
 func TestCheckProxyMode(t *testing.T) {
-	for mode, good := range map[string]bool{"": true, "nftables": true, "smoke": false} {
-		if err := CheckProxyMode(mode); (err == nil) != good {
+	for mode, good := range map[string]bool{"": true, "nftables": true, "iptables": true, "userspace": true, "auto": true, "smoke": false} {
+		if err := CheckProxyMode(t.Context(), mode); (err == nil) != good {
 			t.Errorf("%q: %v; want it to be good: %v", mode, err, good)
 		}
 	}

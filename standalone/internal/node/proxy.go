@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/switchyard-net/switchyard/internal/config"
+	"github.com/switchyard-net/switchyard/internal/lab"
 	switchyard "github.com/switchyard-net/switchyard/internal/node"
 	"github.com/switchyard-net/switchyard/internal/source"
 	"github.com/switchyard-net/switchyard/standalone/internal/cluster"
@@ -22,11 +24,23 @@ const (
 	lastProxyBackoff  = 30 * time.Second
 )
 
-// CheckProxyMode returns an error that says which modes of the service proxy there are, if mode is none. Empty is the
-// default one.
-func CheckProxyMode(mode string) error {
-	_, err := config.DefaultNodeIn(mode, cluster.NodeName(1))
-	return err
+// CheckProxyMode returns an error that says which modes of the service proxy there are, if mode is none, or what this
+// machine lacks for it. Empty is the default one. It tries that in a network namespace of its own.
+func CheckProxyMode(ctx context.Context, mode string) (err error) {
+	cfg, err := config.DefaultNodeIn(mode, cluster.NodeName(1))
+	if err != nil {
+		return err
+	}
+	l, err := lab.New("check-proxy-mode")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	ns, err := l.NewNamespace("node")
+	if err != nil {
+		return err
+	}
+	return ns.Do(func() error { return switchyard.CheckMode(ctx, cfg.Mode, slog.New(slog.DiscardHandler)) })
 }
 
 // proxyConfig returns the configuration of a node's service proxy: what `switchyard node` has without any flags but the
