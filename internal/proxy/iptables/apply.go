@@ -37,7 +37,7 @@ func (c *change) rejump(have map[string][]string, jumps []jumpRule) {
 	want := map[string][]string{} // in the order of their insertion
 	for _, j := range jumps {
 		if j.table == c.table {
-			want[j.chain] = append(want[j.chain], j.chain+" "+j.words)
+			want[j.chain] = append(want[j.chain], j.line())
 		}
 	}
 	chains := slices.Sorted(maps.Keys(have))

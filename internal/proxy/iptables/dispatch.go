@@ -29,7 +29,7 @@ func (r *renderer) entries(s *plan.Service) (addresses, ports []entry) {
 	return addresses, ports
 }
 
-// hairpinEntries returns the local endpoints of a Service, each as often as it is in a pool.
+// eachLocal visits the local endpoints of a Service, each as often as it is in a pool.
 func (r *renderer) eachLocal(s *plan.Service, visit func(netip.Addr)) {
 	for i := range s.Pools {
 		if s.Pools[i].Family != r.family {
@@ -176,12 +176,12 @@ func cover(addrs []netip.Addr) []netip.Prefix {
 // run returns the size of the largest network that begins with the first address and whose addresses all follow.
 func run(addrs []netip.Addr) int {
 	size := 1
-	for next := addrs[0]; ; size *= 2 {
+	for ; ; size *= 2 {
 		wanted := 2 * size
 		if wanted > len(addrs) || netip.PrefixFrom(addrs[0], addrs[0].BitLen()-bits.TrailingZeros(uint(wanted))).Masked().Addr() != addrs[0] {
 			return size
 		}
-		next = addrs[0]
+		next := addrs[0]
 		for i := 1; i < wanted; i++ {
 			if next = next.Next(); addrs[i] != next {
 				return size

@@ -96,10 +96,13 @@ func poolName(ref model.Ref, p *plan.Pool) string {
 }
 
 // chainName returns a name of at most maxName characters: what is readable of it if that says everything and fits, else
-// its beginning and a hash of all of it.
+// its beginning, without a namespace, and a hash of all of it.
 func chainName(kind, readable, more string) string {
 	if clean := sanitize(readable); more != "" || clean != readable || len(kind)+len(readable) > maxName {
 		const digits = 10
+		if _, name, ok := strings.Cut(clean, "/"); ok {
+			clean = name
+		}
 		readable = clean[:min(len(clean), maxName-len(kind)-len("~")-digits)] + "~" + digest(readable, more)[:digits]
 	}
 	return kind + readable

@@ -21,6 +21,7 @@ type jumpRule struct {
 	words        string
 }
 
+// line returns the rule as iptables-save prints it, after "-A ".
 func (j jumpRule) line() string { return j.chain + " " + j.words }
 
 // rules writes the rules of one family for a node that do not depend on Services.
