@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -200,6 +201,8 @@ func (w *ward) plug(in bool) {
 const (
 	// wardPatience bounds what takes seconds at worst: only a failure takes as long.
 	wardPatience = 2 * time.Minute
+	// wardPause is how long connections may take that wait for an endpoint which has come back.
+	wardPause = 5 * time.Second
 	// observation is how long it is watched that nothing more happens.
 	observation = 3 * time.Second
 )
@@ -240,6 +243,11 @@ func (w *ward) run(cases []*failing) {
 		}
 	}
 	w.untilAll(cases, "put back", func(f *failing) *time.Time { return &f.back }, func(f *failing) bool { return len(w.out(f.name)) == 0 })
+	var ending sync.WaitGroup
+	for _, f := range cases {
+		ending.Go(func() { f.load.end(wardPause) })
+	}
+	ending.Wait()
 	for _, f := range cases {
 		w.conclude(f)
 	}
@@ -325,9 +333,9 @@ func (w *ward) expectStayed(f *failing) {
 	}
 }
 
-// conclude ends the load of a Service and looks at what became of its connections.
+// conclude looks at what became of the connections to a Service.
 func (w *ward) conclude(f *failing) {
-	attempts := f.load.end(10 * time.Second)
+	attempts := f.load.attempts
 	var last time.Duration
 	wrong := 0
 	for _, a := range attempts {

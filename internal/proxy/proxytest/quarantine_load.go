@@ -79,12 +79,11 @@ func (l *load) attempt(ctx context.Context, from *lab.Namespace, to netip.AddrPo
 	l.attempts = append(l.attempts, a)
 }
 
-// end stops the load, waits for what is under way for as long as patience says, and returns all attempts.
-func (l *load) end(patience time.Duration) []attempt {
+// end stops the load, and waits for what is under way for as long as patience says.
+func (l *load) end(patience time.Duration) {
 	l.stop()
 	defer time.AfterFunc(patience, l.giveUp).Stop()
 	l.running.Wait()
-	return l.attempts
 }
 
 // answeredBy reports whether a server has answered a connection that began after a time.
