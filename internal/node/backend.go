@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/switchyard-net/switchyard/internal/kernel/nft"
 	"github.com/switchyard-net/switchyard/internal/kernel/route"
 	"github.com/switchyard-net/switchyard/internal/kernel/sysctl"
+	"github.com/switchyard-net/switchyard/internal/model"
 	"github.com/switchyard-net/switchyard/internal/proxy"
 	iptablesmode "github.com/switchyard-net/switchyard/internal/proxy/iptables"
 	ipvsmode "github.com/switchyard-net/switchyard/internal/proxy/ipvs"
@@ -47,6 +49,8 @@ type instance struct {
 	kind    kind
 	backend proxy.Backend
 	closers []io.Closer
+	// made reports whether the kernel has rules of this kind, which Cleanup would remove.
+	made func(context.Context) (bool, error)
 }
 
 // Close lets go of what the backend holds; rules stay.
@@ -95,6 +99,21 @@ func (i *instance) openNFTables(cfg nftables.Config, log *slog.Logger) (*nftable
 		return nil, err
 	}
 	i.closers = append(i.closers, conn)
+	name := nftables.DefaultTable
+	if cfg.Handover.FirstPort != 0 {
+		name = nftables.HandoverTable
+	}
+	i.made = func(ctx context.Context) (bool, error) {
+		var made bool
+		for _, family := range []nft.Family{nft.IPv4, nft.IPv6} {
+			listing, err := conn.List(ctx, nft.Table{Family: family, Name: name})
+			if err != nil && !nft.IsUnsupported(err) {
+				return false, err
+			}
+			made = made || listing != nil
+		}
+		return made, nil
+	}
 	return nftables.New(cfg, nftables.Deps{Kernel: conn, Log: log})
 }
 
@@ -106,6 +125,7 @@ func (i *instance) openIPTables(ctx context.Context, log *slog.Logger) (*iptable
 	i.closers = append(i.closers, conn)
 	// Where the system was to decide, now it is known.
 	i.kind.variant = conn.Variant()
+	i.made = func(ctx context.Context) (bool, error) { return hasChain(ctx, conn, "nat", "SWITCHYARD-SERVICES") }
 	return iptablesmode.New(iptablesmode.Config{}, iptablesmode.Deps{Kernel: conn, Sysctl: sysctl.Tree{}, Log: log})
 }
 
@@ -125,6 +145,7 @@ func (i *instance) openIPVS(ctx context.Context, settings config.IPVS, log *slog
 		return nil, err
 	}
 	i.closers = append(i.closers, rules)
+	i.made = func(ctx context.Context) (bool, error) { return hasChain(ctx, rules, "mangle", "SWITCHYARD-IPVS") }
 	host, err := route.Open()
 	if err != nil {
 		return nil, err
@@ -150,4 +171,18 @@ func (i *instance) openUserspace(log *slog.Logger) (*userspace.Backend, error) {
 		i.closers = append(i.closers, backend)
 	}
 	return backend, err
+}
+
+// hasChain reports whether a table of either family has a chain.
+func hasChain(ctx context.Context, conn *iptables.Conn, table, chain string) (found bool, err error) {
+	for _, family := range []model.Family{model.IPv4, model.IPv6} {
+		err := conn.Save(ctx, family, table, func(line []byte) error {
+			found = found || bytes.HasPrefix(line, []byte(":"+chain+" "))
+			return nil
+		})
+		if err != nil && family == model.IPv4 {
+			return false, err
+		}
+	}
+	return found, nil
 }

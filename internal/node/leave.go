@@ -38,14 +38,19 @@ const (
 	lastRetirePause  = 10 * time.Second
 )
 
-// CleanUp removes all that any mode of ours made in the network namespace of the thread; it is idempotent. Connections that
-// need their mode end.
-func CleanUp(ctx context.Context, log *slog.Logger) error {
+// CleanUp removes all that any mode of ours, or kube-proxy, made in the network namespace of the thread, and returns what
+// it removed, for people. It goes on after errors, which it joins, and is idempotent. Connections that need their mode end.
+func CleanUp(ctx context.Context, log *slog.Logger) (removed []string, err error) {
 	var errs []error
 	for _, k := range kinds() {
-		errs = append(errs, leave(ctx, k, log, false))
+		made, err := leave(ctx, k, log, false)
+		if made {
+			removed = append(removed, fmt.Sprintf("the rules of the %s mode", k))
+		}
+		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	theirs, err := leftovers.Remove(ctx, leftovers.KubeProxyTable)
+	return append(removed, theirs...), errors.Join(append(errs, err)...)
 }
 
 // cleanUp removes what all kinds but one made, each once its connections do not need it any more. The kinds that wait for
@@ -55,35 +60,39 @@ func cleanUp(ctx context.Context, keep kind, log *slog.Logger) error {
 	var waiting sync.WaitGroup
 	for n, k := range kinds() {
 		if k != keep {
-			waiting.Go(func() { errs[n] = leave(ctx, k, log, true) })
+			waiting.Go(func() { _, errs[n] = leave(ctx, k, log, true) })
 		}
 	}
 	waiting.Wait()
 	return errors.Join(errs...)
 }
 
-// leave removes what a kind made; gently, once no established connection needs it.
-func leave(ctx context.Context, k kind, log *slog.Logger, gently bool) (err error) {
+// leave removes what a kind made, if it made something; gently, once no established connection needs it.
+func leave(ctx context.Context, k kind, log *slog.Logger, gently bool) (made bool, err error) {
 	if k.mode == config.ModeIPVS && !ipvs.Loaded() {
-		return nil // opening it would load it
+		return false, nil // opening it would load it
 	}
 	i, err := open(ctx, k, config.IPVS{}, log)
 	if err != nil {
 		// What this node cannot do, it cannot have done.
 		log.Debug("nothing to remove of a mode", "mode", k, "because", err)
-		return nil
+		return false, nil
 	}
 	defer func() {
 		if err = errors.Join(err, i.Close()); err != nil {
 			err = fmt.Errorf("remove what the %s mode made: %w", k, err)
 		}
 	}()
-	if retirer, ok := i.backend.(proxy.Retirer); ok && gently {
+	if made, err = i.made(ctx); err != nil {
+		return false, err
+	}
+	if retirer, ok := i.backend.(proxy.Retirer); ok && made && gently {
 		if err := retire(ctx, k, retirer, log); err != nil {
-			return err
+			return true, err
 		}
 	}
-	return i.backend.Cleanup(ctx)
+	// Also where nothing is seen: a part may be left.
+	return made, i.backend.Cleanup(ctx)
 }
 
 // retireIPVS keeps new connections from the ipvs mode, if this node was in it, before another mode's rules come into force:

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/switchyard-net/switchyard/internal/config"
+	"github.com/switchyard-net/switchyard/internal/dns/server"
 	"github.com/switchyard-net/switchyard/internal/events"
 	"github.com/switchyard-net/switchyard/internal/kernel/conntrack"
 	"github.com/switchyard-net/switchyard/internal/kernel/route"
@@ -33,6 +34,8 @@ type Deps struct {
 	Backend proxy.Backend
 	// Settled, if set, is called once, when the rules are in the kernel for the first time.
 	Settled func()
+	// Search is the search list of the host, fully qualified, for the DNS.
+	Search []string
 	// About is what the metrics port shows of the process besides the proxy's own: Configuration, Flags and Version.
 	About proxy.Status
 }
@@ -47,6 +50,9 @@ type Node struct {
 	metrics  *proxy.Metrics
 	health   *proxy.Health
 	source   *source.Source
+	// dns is the configuration of the name server but for its addresses, and dnsNeeds what its Corefile needs.
+	dns      server.Config
+	dnsNeeds server.Needs
 	events   *events.Recorder
 }
 
@@ -69,17 +75,17 @@ func New(ctx context.Context, cfg config.Node, deps Deps) (*Node, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := proxy.NewMetrics(registry, mode.kind.mode)
-	src, err := source.New(source.Config{
-		NodeName:        cfg.Name,
-		ServiceSelector: source.ProxyServiceSelector,
-		SliceSelector:   source.ProxySliceSelector,
-		OmitPodNames:    true,
-	}, source.Deps{Client: deps.Client, Log: deps.Log, Metrics: registry})
+	dnsServer := server.Config{Corefile: cfg.DNS.Corefile, Zone: cfg.DNS.Zone, OnNode: true}
+	reads, dnsNeeds, err := sourceConfig(cfg.Name, dnsServer, cfg.DNS.Enabled)
+	if err != nil {
+		return nil, err
+	}
+	src, err := source.New(reads, source.Deps{Client: deps.Client, Log: deps.Log, Metrics: registry})
 	if err != nil {
 		return nil, err
 	}
 	return &Node{
-		config: cfg, mode: mode, plan: planConfig, deps: deps, registry: registry, metrics: metrics, source: src,
+		config: cfg, dns: dnsServer, dnsNeeds: dnsNeeds, mode: mode, plan: planConfig, deps: deps, registry: registry, metrics: metrics, source: src,
 		events: events.New(events.Config{NodeName: cfg.Name}, events.Deps{Client: deps.Client, Log: deps.Log}),
 		health: proxy.NewHealth(2*proxy.SyncPeriodOf(cfg.Sync.Period), metrics),
 	}, nil
@@ -176,6 +182,9 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.healthServer().Run(ctx) })
 	group.Go(func() error { return n.statusServer().Run(ctx) })
 	group.Go(func() error { return syncer.Run(ctx) })
+	if n.config.DNS.Enabled {
+		group.Go(func() error { return n.serveDNS(ctx) })
+	}
 	return group.Wait()
 }
 

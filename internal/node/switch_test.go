@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -138,6 +140,47 @@ func (t *tour) take(first kind, others ...kind) {
 	}
 	if err := node.stop(); err != nil {
 		t.Errorf("end of the %s mode: %v\n%s", before, err, node.output)
+	}
+	t.only(before)
+	for _, want := range [][]string{{"the rules of the " + before.String() + " mode"}, nil} {
+		t.cleanUp(want)
+		if found := t.present(); found != nil {
+			t.Errorf("after the cleanup there are %v", found)
+		}
+	}
+}
+
+// cleanUp does what `switchyard cleanup` does, which must remove just that.
+func (t *tour) cleanUp(want []string) {
+	t.Helper()
+	err := t.node.Do(func() error {
+		removed, err := CleanUp(context.Background(), slog.New(slog.DiscardHandler))
+		if diff := cmp.Diff(want, removed); diff != "" {
+			t.Errorf("removed (-want +got):\n%s", diff)
+		}
+		return err
+	})
+	if err != nil {
+		t.Errorf("cleanup: %v", err)
+	}
+}
+
+// TestCleanUpOfACleanNamespaceMakesNothing: to look at a table of legacy iptables makes it.
+func TestCleanUpOfACleanNamespaceMakesNothing(t *testing.T) {
+	tour := &tour{T: t, node: lab.ForTest(t).Namespace("node"), useless: map[string]bool{}}
+	tour.cleanUp(nil)
+	err := tour.node.Do(func() error {
+		names, err := os.ReadFile("/proc/thread-self/net/ip_tables_names")
+		if len(names) > 0 {
+			t.Errorf("legacy tables %q were made by looking at them", names)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 
