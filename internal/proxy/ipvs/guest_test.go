@@ -1,7 +1,6 @@
 package ipvs
 
 import (
-	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"github.com/switchyard-net/switchyard/internal/lab"
 	"github.com/switchyard-net/switchyard/internal/lab/guest"
 	"github.com/switchyard-net/switchyard/internal/lab/guesttest"
-	"github.com/switchyard-net/switchyard/internal/plan"
 	"github.com/switchyard-net/switchyard/internal/proxy"
 	"github.com/switchyard-net/switchyard/internal/proxy/proxytest"
 )
@@ -22,12 +20,23 @@ import (
 // TestGuest runs what needs IPVS in a guest that has it.
 func TestGuest(t *testing.T) {
 	guesttest.Run(t, guest.Machine{}, func(t *testing.T) {
-		t.Run("Packets", func(t *testing.T) {
-			proxytest.Run(t, func(part testing.TB, node *lab.Namespace) proxy.Backend {
-				return timed{newIn(part, node, Config{}), part}
-			})
+		t.Run("Packets", testPackets)
+		t.Run("History", func(t *testing.T) {
+			history(t, depsIn(t, lab.ForTest(t).Namespace("node")), 1, 25)
 		})
+		t.Run("AsOthersSeeIt", testAsOthersSeeIt)
+		t.Run("Settings", testSettings)
+		t.Run("Schedulers", testSchedulers)
+		t.Run("Removal", testRemoval)
+		t.Run("Unreachable", testUnreachable)
 	})
+}
+
+// testPackets holds the backend against the packet table. IPVS remembers a client for a minute after its last connection
+// at least, whatever the timeout, so that its affinity expires late.
+func testPackets(t *testing.T) {
+	newBackend := func(part testing.TB, node *lab.Namespace) proxy.Backend { return newIn(part, node, Config{}) }
+	proxytest.Run(t, newBackend, "Rule11_AffinityExpires")
 }
 
 // inNamespace are the settings of a namespace.
@@ -83,23 +92,4 @@ func newIn(tb testing.TB, ns *lab.Namespace, cfg Config) *Backend {
 		tb.Fatal(err)
 	}
 	return b
-}
-
-type timed struct {
-	*Backend
-	tb testing.TB
-}
-
-func (b timed) Sync(ctx context.Context, u plan.Update) (plan.Report, error) {
-	s := time.Now()
-	r, err := b.Backend.Sync(ctx, u)
-	b.tb.Logf("sync %d ops full %t: %s", r.Operations, u.Full, time.Since(s))
-	return r, err
-}
-
-func (b timed) Cleanup(ctx context.Context) error {
-	s := time.Now()
-	err := b.Backend.Cleanup(ctx)
-	println("cleanup", time.Since(s).String())
-	return err
 }

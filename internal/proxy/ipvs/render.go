@@ -146,7 +146,7 @@ func (r *renderer) target(p *plan.Pool) uint32 {
 	if r.out.pools[mark] != nil {
 		return mark
 	}
-	s := &server{graceful: p.Protocol == model.TCP, endpoints: make([]netip.AddrPort, len(p.Endpoints))}
+	s := &server{graceful: p.Protocol != model.UDP, endpoints: make([]netip.AddrPort, len(p.Endpoints))}
 	s.Service = ipvs.Service{Key: ipvs.Key{Family: p.Family, Mark: mark}, Scheduler: r.scheduler}
 	if port != 0 {
 		s.Persistence = p.Affinity
