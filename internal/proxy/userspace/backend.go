@@ -74,6 +74,8 @@ type Backend struct {
 	listeners *listeners
 	before    *net.UnixConn // to the process that the listeners were taken over from; nil: none, or it has left
 	attached  bool
+	// revalidate says that flows of UDP may have to end once the rules are in force.
+	revalidate bool
 
 	last   *plan.Plan // that is in force; nil: not known
 	closed bool
@@ -112,6 +114,7 @@ func (b *Backend) Sync(ctx context.Context, u plan.Update) (plan.Report, error) 
 	repaired := diverted && b.last != nil && b.last.Node.MasqueradeBit == u.Plan.Node.MasqueradeBit
 	b.last = nil
 	changes, udp := b.router.table.add(u)
+	b.revalidate = b.revalidate || udp
 	if err := b.attach(); err != nil {
 		return plan.Report{}, err
 	}
@@ -124,8 +127,9 @@ func (b *Backend) Sync(ctx context.Context, u plan.Update) (plan.Report, error) 
 		return report, err
 	}
 	report.Operations += b.router.table.remove(u)
-	if udp {
+	if b.revalidate {
 		b.relay.Revalidate()
+		b.revalidate = false
 	}
 	b.last = u.Plan
 	report.Unsupported = append(report.Unsupported, b.unsupported(u.Plan)...)

@@ -16,7 +16,7 @@ const (
 	firstProbe = 250 * time.Millisecond
 	lastProbe  = 2 * time.Second
 	// probeTime bounds a probe. With lastProbe it is less than the 5 s after which an endpoint must be back.
-	probeTime = 1500 * time.Millisecond
+	probeTime = time.Second
 	// suspicionRest is how long an endpoint that turned out to answer is not suspected again.
 	suspicionRest = 10 * time.Second
 	// muteTrial is how long an endpoint that accepts connections and does not answer probes stays out before one

@@ -1,7 +1,9 @@
 package userspace
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/switchyard-net/switchyard/internal/model"
@@ -12,8 +14,8 @@ import (
 type table struct {
 	mu        sync.RWMutex
 	frontends map[plan.Key]entry          // guarded by mu
-	services  map[model.Ref]*plan.Service // guarded by mu
-	local     plan.LocalPods              // guarded by mu
+	services  map[model.Ref]*plan.Service // guarded by mu; as they were last added
+	keys      map[model.Ref][]plan.Key    // guarded by mu; of each Service, those that it has and those to be removed
 }
 
 // entry is a frontend in its Service.
@@ -23,7 +25,7 @@ type entry struct {
 }
 
 func newTable() *table {
-	return &table{frontends: map[plan.Key]entry{}, services: map[model.Ref]*plan.Service{}}
+	return &table{frontends: map[plan.Key]entry{}, services: map[model.Ref]*plan.Service{}, keys: map[model.Ref][]plan.Key{}}
 }
 
 // find returns the frontend that answers at an address and port; false: none does. That the address is one that answers
@@ -56,7 +58,6 @@ func (t *table) isFrontend(endpoint netip.AddrPort, protocol model.Protocol) boo
 func (t *table) add(u plan.Update) (changes int, udp bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.local = u.Plan.Node.LocalPods
 	for _, ref := range t.concerned(u) {
 		next, _ := u.Plan.Services.Get(ref)
 		old := t.services[ref]
@@ -65,38 +66,52 @@ func (t *table) add(u plan.Update) (changes int, udp bool) {
 		}
 		udp = udp || hasUDP(old) || hasUDP(next)
 		if next == nil {
+			delete(t.services, ref)
 			continue
 		}
+		t.services[ref] = next
 		for i := range next.Frontends {
-			t.frontends[next.Frontends[i].Key] = entry{next, &next.Frontends[i]}
+			key := next.Frontends[i].Key
+			t.frontends[key] = entry{next, &next.Frontends[i]}
+			t.keys[ref] = append(t.keys[ref], key)
 			changes++
 		}
 	}
 	return changes, udp
 }
 
-// remove takes out the frontends that a plan does not have any more, and remembers the Services that it has.
+// remove takes out the frontends that a plan, which was added, does not have any more.
 func (t *table) remove(u plan.Update) (changes int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, ref := range t.concerned(u) {
-		next, _ := u.Plan.Services.Get(ref)
-		if old := t.services[ref]; old != nil && old != next {
-			for i := range old.Frontends {
-				key := old.Frontends[i].Key
-				if e := t.frontends[key]; e.service != nil && e.service.Ref == ref && e.service != next {
-					delete(t.frontends, key)
-					changes++
-				}
+		next := t.services[ref]
+		var kept []plan.Key
+		for _, key := range t.keys[ref] {
+			switch e := t.frontends[key]; {
+			case e.service == nil || e.service.Ref != ref:
+			case e.service == next:
+				kept = append(kept, key)
+			default:
+				delete(t.frontends, key)
+				changes++
 			}
 		}
-		if next == nil {
-			delete(t.services, ref)
+		if len(kept) > 0 {
+			slices.SortFunc(kept, comparePlanKeys)
+			t.keys[ref] = slices.Compact(kept)
 		} else {
-			t.services[ref] = next
+			delete(t.keys, ref)
 		}
 	}
 	return changes
+}
+
+func comparePlanKeys(a, b plan.Key) int {
+	if c := a.Addr.Compare(b.Addr); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Protocol, b.Protocol))
 }
 
 // concerned returns the Services that may differ. It is called with mu held.
@@ -108,7 +123,7 @@ func (t *table) concerned(u plan.Update) []model.Ref {
 	for ref := range u.Plan.Services.All() {
 		refs = append(refs, ref)
 	}
-	for ref := range t.services {
+	for ref := range t.keys {
 		if _, kept := u.Plan.Services.Get(ref); !kept {
 			refs = append(refs, ref)
 		}
@@ -116,7 +131,7 @@ func (t *table) concerned(u plan.Update) []model.Ref {
 	return refs
 }
 
-// services with a protocol.
+// has reports whether a Service has frontends of a protocol.
 func has(s *plan.Service, protocol model.Protocol) bool {
 	if s == nil {
 		return false
