@@ -66,22 +66,25 @@ func (f *faulty) Generation(ctx context.Context) (uint32, error) {
 func TestHistory(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprintf("fake/%d", seed), func(t *testing.T) {
-			history(t, &nft.Fake{LateRelease: seed%2 == 1}, seed, 150)
+			history(t, Config{}, &nft.Fake{LateRelease: seed%2 == 1}, seed, 150)
+		})
+		t.Run(fmt.Sprintf("handover/%d", seed), func(t *testing.T) {
+			history(t, handingOver(), &nft.Fake{LateRelease: seed%2 == 1}, seed, 100)
 		})
 	}
 	l := lab.ForTest(t)
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprintf("kernel/%d", seed), func(t *testing.T) {
 			tried := connIn(t, l.Namespace(fmt.Sprintf("tried%d", seed)))
-			history(t, tried, seed+1, 60)
+			history(t, []Config{{}, handingOver()}[seed], tried, seed+1, 60)
 		})
 	}
 }
 
-func history(t *testing.T, kernel Kernel, seed uint64, steps int) {
+func history(t *testing.T, cfg Config, kernel Kernel, seed uint64, steps int) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	broken := &faulty{kernel, rng, 0.1}
-	b := newBackend(t, broken)
+	b := configured(t, cfg, broken)
 	p := planOf(testNode())
 	var pending []model.Ref // changed since the last successful Sync
 	for range steps {
@@ -93,7 +96,7 @@ func history(t *testing.T, kernel Kernel, seed uint64, steps int) {
 		next, changed := mutate(rng, p)
 		p, pending = next, append(pending, changed...)
 		if rng.IntN(40) == 0 {
-			b = newBackend(t, broken) // the process restarts
+			b = configured(t, cfg, broken) // the process restarts
 		}
 		_, err := b.Sync(t.Context(), plan.Update{Plan: p, Changed: pending, Full: rng.IntN(20) == 0})
 		switch {
@@ -101,7 +104,7 @@ func history(t *testing.T, kernel Kernel, seed uint64, steps int) {
 			pending = nil
 			if rng.IntN(3) == 0 {
 				settle(t, b, broken, p)
-				compareWithFresh(t, kernel, p)
+				compareWithFresh(t, cfg, kernel, p)
 			}
 		case !errors.Is(err, errInjected):
 			t.Fatalf("Sync: %v", err)
@@ -110,7 +113,7 @@ func history(t *testing.T, kernel Kernel, seed uint64, steps int) {
 	broken.rate = 0
 	mustSync(t, b, plan.Update{Plan: p, Changed: pending})
 	settle(t, b, broken, p)
-	compareWithFresh(t, kernel, p)
+	compareWithFresh(t, cfg, kernel, p)
 	if r := mustSync(t, b, plan.Update{Plan: p, Full: true}); r.Operations != 0 {
 		t.Errorf("a Sync of the same plan made %d changes", r.Operations)
 	}
@@ -132,10 +135,10 @@ func settle(t *testing.T, b *Backend, broken *faulty, p *plan.Plan) {
 }
 
 // compareWithFresh holds a kernel against what a backend makes of a plan from nothing.
-func compareWithFresh(t *testing.T, kernel Kernel, p *plan.Plan) {
+func compareWithFresh(t *testing.T, cfg Config, kernel Kernel, p *plan.Plan) {
 	t.Helper()
 	fresh := &nft.Fake{}
-	mustSync(t, newBackend(t, fresh), plan.Update{Plan: p})
+	mustSync(t, configured(t, cfg, fresh), plan.Update{Plan: p})
 	if diff := cmp.Diff(contents(t, fresh), contents(t, kernel)); diff != "" {
 		t.Fatalf("-fresh +got:\n%s", diff)
 	}

@@ -27,6 +27,25 @@ func TestListing(t *testing.T) {
 	golden(t, "testdata/ruleset.nft", string(out))
 }
 
+// TestHandoverListing does so where connections are handed over to a proxy.
+func TestHandoverListing(t *testing.T) {
+	ns := lab.ForTest(t).Namespace("node")
+	cfg := handingOver()
+	cfg.Table = ""
+	b := configured(t, cfg, connIn(t, ns))
+	node := testNode()
+	node.NodePorts.Addrs = append(node.NodePorts.Addrs, addrs("127.0.0.1", "::1")...)
+	report := mustSync(t, b, plan.Update{Plan: planOf(node, everything()...)})
+	if len(report.Unsupported) > 0 {
+		t.Errorf("unsupported: %+v", report.Unsupported)
+	}
+	out, err := ns.Command(t.Context(), "nft", "list", "ruleset").CombinedOutput()
+	if err != nil {
+		t.Fatalf("nft list ruleset: %v\n%s", err, out)
+	}
+	golden(t, "testdata/handover.nft", string(out))
+}
+
 // TestFakeDump shows that Fake prints the same rules as nft(8).
 func TestFakeDump(t *testing.T) {
 	fake := &nft.Fake{}

@@ -172,15 +172,20 @@ func connIn(tb testing.TB, ns *lab.Namespace) *nft.Conn {
 }
 
 // newBackend returns a backend on a kernel, which deletes unused chains at once, so that what it leaves is comparable.
-func newBackend(tb testing.TB, k Kernel) *Backend {
+func newBackend(tb testing.TB, k Kernel) *Backend { return configured(tb, Config{}, k) }
+
+func configured(tb testing.TB, cfg Config, k Kernel) *Backend {
 	tb.Helper()
-	b, err := New(Config{}, Deps{Kernel: k, Log: slog.New(slog.DiscardHandler)})
+	b, err := New(cfg, Deps{Kernel: k, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	b.rest = 0
 	return b
 }
+
+// handingOver is the configuration of the userspace mode, but for the table's name.
+func handingOver() Config { return Config{Table: DefaultTable, Handover: Handover{FirstPort: 10264}} }
 
 // mustSync syncs or fails the test.
 func mustSync(tb testing.TB, b *Backend, u plan.Update) plan.Report {
