@@ -36,9 +36,7 @@ const lateness = 300 * time.Millisecond
 // It waits probePatience to be connected, and until wait has passed for an answer.
 func (w *Watch) probe(ctx context.Context, endpoint netip.AddrPort, wait time.Duration) Outcome {
 	start := time.Now()
-	bounded, cancel := context.WithTimeout(ctx, probePatience)
-	defer cancel()
-	outcome := w.meet(bounded, endpoint, start.Add(wait))
+	outcome := w.meet(ctx, endpoint, start.Add(wait))
 	if ctx.Err() != nil || outcome != Answered && time.Since(start) > wait+lateness {
 		return Unknown
 	}
@@ -47,10 +45,13 @@ func (w *Watch) probe(ctx context.Context, endpoint netip.AddrPort, wait time.Du
 
 // meet connects, and waits for an answer until the deadline.
 func (w *Watch) meet(ctx context.Context, endpoint netip.AddrPort, deadline time.Time) Outcome {
-	conn, err := w.deps.Dial(ctx, "tcp", endpoint.String())
+	bounded, cancel := context.WithTimeout(ctx, probePatience)
+	defer cancel()
+	conn, err := w.deps.Dial(bounded, "tcp", endpoint.String())
 	if err != nil {
 		return failed(err)
 	}
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	return listen(conn, deadline)
 }
 
