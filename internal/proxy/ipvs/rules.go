@@ -173,11 +173,11 @@ func (r rules) off() []string {
 
 // filter answers those who are refused, and holds back what would reach clients untranslated. Packets that are refused
 // go on their way until here: if they were delivered to the node, it could not answer them by ICMP, as the address is not
-// its own.
+// its own. Where that way is back to where they came from, the kernel may send a redirect in the place of such an error;
+// hence TCP is reset.
 func (r rules) filter() []chain {
-	reject := chain{chainReject, []string{
-		r.comment() + "-m mark --mark " + exactly(r.refused()) + " -m conntrack --ctstate NEW -j REJECT",
-	}}
+	refused := "-m mark --mark " + exactly(r.refused()) + " -m conntrack --ctstate NEW -j REJECT"
+	reject := chain{chainReject, []string{r.comment() + "-p tcp " + refused + " --reject-with tcp-reset", refused}}
 	forward := chain{chainForward, []string{"-j " + chainReject}}
 	if r.node.DropInvalid {
 		forward.rules = append(forward.rules, "-m conntrack --ctstate INVALID -j DROP")
