@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
+	"github.com/switchyard-net/switchyard/internal/config"
 	"github.com/switchyard-net/switchyard/internal/dns"
 	"github.com/switchyard-net/switchyard/internal/dns/plugin"
 	"github.com/switchyard-net/switchyard/internal/dns/server"
@@ -218,4 +219,13 @@ and if not, which directive rules that out. Nothing is served; what a plugin fin
 	}
 	o.addCorefileFlags(command.Flags())
 	return command
+}
+
+// addNodeDNSFlags defines the flags of `switchyard node` for the cluster DNS on the node.
+func addNodeDNSFlags(flags *pflag.FlagSet, d *config.DNS) {
+	flags.BoolVar(&d.Enabled, "dns", d.Enabled, "serve the cluster DNS on this node too, at the address of its Service")
+	flags.StringVar(&d.Corefile, "dns-corefile", d.Corefile, "serve by this Corefile (empty: one like kubeadm's, with autopath for the node's pods)")
+	flags.StringVar(&d.Zone, "dns-zone", d.Zone, "the cluster's domain, where there is no --dns-corefile (empty: cluster.local)")
+	flags.StringVar(&d.Service, "dns-service", d.Service, "Service of the cluster DNS, as namespace/name (empty: kube-system/kube-dns)")
+	flags.Var((*listFlag)(&d.LocalAddresses), "dns-local-addresses", "serve on these addresses of the node besides, such as 169.254.20.10")
 }

@@ -88,6 +88,7 @@ func (o *nodeOptions) run(ctx context.Context, command *cobra.Command) error {
 		return err
 	}
 	klog.SetSlogLogger(log) // what client-go has to say
+	forwardStandardLog(log) // and CoreDNS
 	for _, note := range notes {
 		log.Warn("configuration", "note", note)
 	}
@@ -103,6 +104,7 @@ func (o *nodeOptions) run(ctx context.Context, command *cobra.Command) error {
 		Client:  client,
 		Log:     log,
 		Settled: limitGarbage(),
+		Search:  hostSearch(log),
 		About:   proxy.Status{Configuration: kp, Flags: flagValues(command.Flags()), Version: version()},
 	})
 	if err != nil {

@@ -36,6 +36,7 @@ func addKubeProxyFlags(flags *pflag.FlagSet, kp *config.KubeProxy) {
 	flags.Var(int32Flag{&kp.OOMScoreAdj}, "oom-score-adj", "oom_score_adj of the process, -1000 to 1000")
 	flags.Var(modeFlag[config.Switch]{&kp.Switchyard.Quarantine}, "quarantine",
 		"what to do about endpoints that do not answer this node, though the API server has them as ready: off, observe (report them), on (no new connections until they answer)")
+	addNodeDNSFlags(flags, &kp.Switchyard.DNS)
 	addModeFlags(flags, kp)
 	addConntrackFlags(flags, kp)
 }

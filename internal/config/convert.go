@@ -32,6 +32,7 @@ func FromKubeProxy(kp *KubeProxy, hostname string) (Node, []string, error) {
 		},
 		NodePortAddresses: kp.NodePortAddresses,
 		Quarantine:        quarantine.Mode(kp.Switchyard.Quarantine),
+		DNS:               kp.Switchyard.DNS,
 		IPVS: IPVS{
 			Scheduler: kp.IPVS.Scheduler, ExcludeCIDRs: kp.IPVS.ExcludeCIDRs, StrictARP: kp.IPVS.StrictARP,
 			TCPTimeout: kp.IPVS.TCPTimeout.Duration, TCPFinTimeout: kp.IPVS.TCPFinTimeout.Duration, UDPTimeout: kp.IPVS.UDPTimeout.Duration,

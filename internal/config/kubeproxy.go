@@ -24,6 +24,7 @@ type KubeProxy struct {
 type Switchyard struct {
 	// Quarantine is "off", "observe" or "on": what to do about endpoints that do not answer this node.
 	Quarantine Switch `json:"quarantine"`
+	DNS        DNS    `json:"dns"`
 }
 
 // Switch is a word among which are "on" and "off", that YAML 1.1 takes for booleans unless they are quoted.

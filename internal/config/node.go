@@ -34,6 +34,8 @@ type Node struct {
 	Endpoints NodeEndpoints
 	// Quarantine says what happens to endpoints that do not answer this node.
 	Quarantine quarantine.Mode
+	// DNS is the cluster DNS on the node.
+	DNS DNS
 	// OOMScoreAdj is written to /proc/self/oom_score_adj, -1000..1000; nil: leave it.
 	OOMScoreAdj *int
 	// IgnoreExternalIPs takes spec.externalIPs out of service (feature gate AllowServiceExternalIPs off, KEP-5707).
@@ -142,7 +144,7 @@ func (n Node) Validate() error {
 			refuse(path, strconv.Quote(address), `want an IP address and a port, such as "0.0.0.0:10256" or "[::]:10256"`)
 		}
 	}
-	errs = append(errs, n.LocalPods.validate(), n.Sync.validate(periodBlock(n.Mode)), n.IPVS.validate(), n.Conntrack.validate())
+	errs = append(errs, n.LocalPods.validate(), n.DNS.validate(), n.Sync.validate(periodBlock(n.Mode)), n.IPVS.validate(), n.Conntrack.validate())
 	return errors.Join(errs...)
 }
 

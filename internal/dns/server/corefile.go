@@ -51,6 +51,30 @@ func Default(zone string) Corefile {
 `, "ZONE", zone))}
 }
 
+// DefaultOnNode returns the Corefile of a node: kubeadm's, with autopath, and without what is the node's own business (health,
+// ready) or would end the whole process (loop). Metrics are on loopback.
+func DefaultOnNode(zone string) Corefile {
+	return Corefile{Path: "Corefile", Text: []byte(strings.ReplaceAll(`.:53 {
+    errors
+    autopath @kubernetes
+    kubernetes ZONE in-addr.arpa ip6.arpa {
+       pods insecure
+       fallthrough in-addr.arpa ip6.arpa
+       ttl 30
+    }
+    prometheus 127.0.0.1:9153
+    forward . /etc/resolv.conf {
+       max_concurrent 1000
+    }
+    cache 30 {
+       disable success ZONE
+       disable denial ZONE
+    }
+    loadbalance
+}
+`, "ZONE", zone))}
+}
+
 // Read reads the Corefile at a path.
 func Read(path string) (Corefile, error) {
 	text, err := os.ReadFile(path)

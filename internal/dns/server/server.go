@@ -27,6 +27,8 @@ type Config struct {
 	Corefile string
 	// Zone is the cluster's domain; empty: cluster.local. It means nothing where there is a Corefile.
 	Zone string
+	// OnNode makes the default DefaultOnNode.
+	OnNode bool
 	// Bind are the addresses to listen on of server blocks without the directive bind; empty: all of the host's.
 	Bind []string
 	// Sockets is the number of sockets of the fast path an address; 0: GOMAXPROCS, 8 at most.
@@ -37,10 +39,14 @@ type Config struct {
 
 // corefile returns the Corefile as it is now.
 func (c Config) corefile() (Corefile, error) {
-	if c.Corefile == "" {
-		return Default(cmp.Or(c.Zone, "cluster.local")), nil
+	zone := cmp.Or(c.Zone, "cluster.local")
+	switch {
+	case c.Corefile != "":
+		return Read(c.Corefile)
+	case c.OnNode:
+		return DefaultOnNode(zone), nil
 	}
-	return Read(c.Corefile)
+	return Default(zone), nil
 }
 
 // Deps are what a Server works with.
