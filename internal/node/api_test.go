@@ -42,9 +42,12 @@ func listed() map[string]any {
 	}
 }
 
-// serveCluster is an API server on loopback that has the listed objects, and to which nothing ever happens.
-func serveCluster() (client kubernetes.Interface, stop func(), err error) {
+// serveCluster is an API server on loopback that has the listed objects and more, and to which nothing ever happens.
+func serveCluster(more ...func(map[string]any)) (client kubernetes.Interface, stop func(), err error) {
 	objects := listed()
+	for _, add := range more {
+		add(objects)
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		list, ok := objects[path.Base(r.URL.Path)]

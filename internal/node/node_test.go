@@ -22,7 +22,7 @@ import (
 )
 
 // childVariable asks the test binary to be the node that the tests below start in a namespace; its value is
-// "overlap" where overlapping networks are to be allowed, and "mode=" with a mode for another than the default.
+// "overlap" where overlapping networks are to be allowed, "dns" for the cluster DNS, and "mode=" with a mode for another than the default.
 const childVariable = "SWITCHYARD_TEST_NODE"
 
 func TestMain(m *testing.M) {
@@ -38,7 +38,7 @@ func child(mode string) int {
 	defer stop()
 	err := func() error {
 		proxyMode, _ := strings.CutPrefix(mode, "mode=")
-		if mode == "overlap" {
+		if mode == "overlap" || mode == "dns" {
 			proxyMode = ""
 		}
 		cfg, err := config.DefaultNodeIn(proxyMode, "n1")
@@ -46,7 +46,12 @@ func child(mode string) int {
 			return err
 		}
 		cfg.AllowNetworkOverlap = mode == "overlap"
-		client, disconnect, err := serveCluster()
+		var more []func(map[string]any)
+		if mode == "dns" {
+			cfg.DNS = config.DNS{Enabled: true, LocalAddresses: []string{"169.254.20.10"}}
+			more = append(more, addDNS)
+		}
+		client, disconnect, err := serveCluster(more...)
 		if err != nil {
 			return err
 		}
