@@ -110,19 +110,64 @@ func value(name string) string {
 	return f.Value.String()
 }
 
-// pattern returns a pattern for -test.run that matches a test by its name, and its subtests as asked matches them. A
-// pattern with alternatives of different depth asks for all of them.
+// pattern returns a pattern for -test.run that matches a test by its name, and its subtests as asked matches them.
 func pattern(name, asked string) string {
 	parts := strings.Split(name, "/")
 	exact := make([]string, len(parts))
 	for i, part := range parts {
 		exact[i] = "^" + regexp.QuoteMeta(part) + "$"
 	}
-	rest := strings.Split(asked, "/")
-	if len(rest) > len(parts) && !strings.ContainsAny(asked, "|[(") {
-		exact = append(exact, rest[len(parts):]...)
+	whole := strings.Join(exact, "/")
+	var alternatives []string
+	for _, alternative := range split(asked, '|') {
+		elements := split(alternative, '/')
+		shared := min(len(elements), len(parts))
+		if !matches(elements[:shared], parts) {
+			continue
+		}
+		if len(elements) <= len(parts) {
+			return whole
+		}
+		alternatives = append(alternatives, whole+"/"+strings.Join(elements[shared:], "/"))
 	}
-	return strings.Join(exact, "/")
+	if alternatives == nil {
+		return whole
+	}
+	return strings.Join(alternatives, "|")
+}
+
+// matches reports whether each element matches the part of a name in its place.
+func matches(elements, parts []string) bool {
+	for i, element := range elements {
+		if ok, err := regexp.MatchString(element, parts[i]); err != nil || !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// split splits a pattern at a separator where it is in no brackets, as the testing package does.
+func split(pattern string, separator byte) []string {
+	var parts []string
+	brackets, parentheses, start := 0, 0, 0
+	for i := 0; i < len(pattern); i++ {
+		switch c := pattern[i]; {
+		case c == '\\':
+			i++
+		case c == '[':
+			brackets++
+		case c == ']':
+			brackets = max(brackets-1, 0) // an unmatched ] is a character
+		case c == '(' && brackets == 0:
+			parentheses++
+		case c == ')' && brackets == 0:
+			parentheses--
+		case c == separator && brackets == 0 && parentheses == 0:
+			parts = append(parts, pattern[start:i])
+			start = i + 1
+		}
+	}
+	return append(parts, pattern[start:])
 }
 
 // environment returns the variables of this process, but for what the guest has its own of.

@@ -133,7 +133,11 @@ func TestPattern(t *testing.T) {
 		{"TestA", "A/b/c", "^TestA$/b/c"},
 		{"TestA/b.c", "TestA/b", `^TestA$/^b\.c$`},
 		{"TestA/b.c", "TestA//d", `^TestA$/^b\.c$/d`},
-		{"TestA", "TestA/b|TestB", "^TestA$"},
+		{"TestA", "TestA/b|TestB", "^TestA$/b"},
+		{"TestA", "TestA/b|A/c", "^TestA$/b|^TestA$/c"},
+		{"TestA", "TestA/b|A", "^TestA$"},
+		{"TestA", "TestA/(b|c/d)/[/|]x", "^TestA$/(b|c/d)/[/|]x"},
+		{"TestA", `TestA/b\|c`, `^TestA$/b\|c`},
 	} {
 		if got := pattern(c.name, c.asked); got != c.want {
 			t.Errorf("pattern(%q, %q) = %q; want %q", c.name, c.asked, got, c.want)
