@@ -142,7 +142,7 @@ func (n *Node) podAt() func(netip.Addr) (plugin.Pod, bool) {
 func (n *Node) releaseDNS(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
-	if err := localdns.Release(ctx); err != nil {
+	if _, err := localdns.Release(ctx); err != nil {
 		n.deps.Log.Warn("what DNS had of the kernel is left; the next start or `switchyard cleanup` removes it", "error", err)
 	}
 }

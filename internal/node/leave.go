@@ -11,6 +11,7 @@ import (
 	"github.com/switchyard-net/switchyard/internal/config"
 	"github.com/switchyard-net/switchyard/internal/kernel/ipvs"
 	"github.com/switchyard-net/switchyard/internal/kernel/leftovers"
+	"github.com/switchyard-net/switchyard/internal/kernel/localdns"
 	"github.com/switchyard-net/switchyard/internal/proxy"
 )
 
@@ -49,6 +50,11 @@ func CleanUp(ctx context.Context, log *slog.Logger) (removed []string, err error
 		}
 		errs = append(errs, err)
 	}
+	names, err := localdns.Release(ctx)
+	if names {
+		removed = append(removed, "the addresses of the cluster DNS")
+	}
+	errs = append(errs, err)
 	theirs, err := leftovers.Remove(ctx, leftovers.KubeProxyTable)
 	return append(removed, theirs...), errors.Join(append(errs, err)...)
 }

@@ -50,23 +50,24 @@ func Hold(ctx context.Context, addrs []netip.Addr, port uint16) error {
 	})
 }
 
-// Release removes everything. It is idempotent.
-func Release(ctx context.Context) error {
+// Release removes everything, and reports whether there was something. It is idempotent.
+func Release(ctx context.Context) (found bool, err error) {
 	host, err := route.Open()
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer host.Close()
-	removed := eachFamily(func(conn *nft.Conn, f nft.Family) error {
+	err = eachFamily(func(conn *nft.Conn, f nft.Family) error {
 		var tx nft.Transaction
 		tx.DeleteTable(table(f))
 		err := conn.Run(ctx, &tx)
 		if nft.IsNotExist(err) {
 			return nil
 		}
+		found = found || err == nil
 		return err
 	})
-	return errors.Join(removed, host.SetLocal(nil))
+	return found, errors.Join(err, host.SetLocal(nil))
 }
 
 // eachFamily calls change for each family that the kernel has.
