@@ -71,7 +71,7 @@ func (c *Conn) Create(ctx context.Context, s Set) error {
 // Destroy removes a set; ErrNotExist: there is none, ErrBusy: a rule uses it.
 func (c *Conn) Destroy(ctx context.Context, s Set) error {
 	c.seq++
-	c.out.begin(cmdDestroy, unix.NLM_F_ACK, c.seq, s.Family, s.Name)
+	c.out.begin(cmdDestroy, unix.NLM_F_ACK|unix.NLM_F_EXCL, c.seq, s.Family, s.Name)
 	if err := c.request(ctx, nil); err != nil {
 		return fmt.Errorf("destroy the set %s: %w", s.Name, err)
 	}
@@ -97,7 +97,9 @@ func (c *Conn) List(ctx context.Context, s Set) ([]Entry, error) {
 }
 
 // Add adds elements to a set, and gives new marks to those that are there.
-func (c *Conn) Add(ctx context.Context, s Set, list []Entry) error { return c.change(ctx, cmdAdd, s, list) }
+func (c *Conn) Add(ctx context.Context, s Set, list []Entry) error {
+	return c.change(ctx, cmdAdd, s, list)
+}
 
 // Delete deletes elements, as far as they are there.
 func (c *Conn) Delete(ctx context.Context, s Set, list []Entry) error {

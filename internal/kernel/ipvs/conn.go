@@ -36,6 +36,8 @@ type Conn struct {
 	seq     uint32
 	receive []byte
 	out     writer
+	// unread is true after an answer that was not read to its end.
+	unread bool
 }
 
 // Open connects to the IPVS of the calling thread's network namespace. It needs CAP_NET_ADMIN. Where the kernel has no

@@ -59,11 +59,12 @@ func (c *Conn) request(ctx context.Context, cmd uint8, flags uint16, fill func(*
 
 // send sends messages, after it has thrown away what is left of answers that were not read to their end.
 func (c *Conn) send(b []byte) error {
-	for {
+	for c.unread {
 		if _, _, err := unix.Recvfrom(c.fd, c.receive, unix.MSG_DONTWAIT); err != nil && !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
+	c.unread = true
 	return os.NewSyscallError("sendto", unix.Sendto(c.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
 }
 
@@ -97,6 +98,7 @@ func (c *Conn) read(visit func(message) (last bool, err error)) (done bool, err 
 		}
 		data = data[min((length+3)&^3, len(data)):]
 	}
+	c.unread = !done || err != nil
 	return done, err
 }
 

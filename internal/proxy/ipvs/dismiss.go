@@ -63,7 +63,7 @@ func (f *family) forget(l layout, mark uint32) {
 	delete(f.servers, mark)
 	id := l.idOf(mark)
 	for port := range uint32(1 << portBits) {
-		if f.servers[l.server(id, port)] != nil {
+		if f.servers[l.mark(id, port)] != nil {
 			return
 		}
 	}

@@ -48,8 +48,8 @@ func (l layout) place(v uint32) uint32 {
 	return v
 }
 
-// server returns the mark of a virtual server or of a verdict.
-func (l layout) server(id, port uint32) uint32 { return l.route | l.place(port<<idBits|id) }
+// mark returns the mark of a virtual server or of a verdict.
+func (l layout) mark(id, port uint32) uint32 { return l.route | l.place(port<<idBits|id) }
 
 // refused is the mark of packets that are to be answered by an error. They are not delivered to this node, so that it
 // lacks the route bit; that no other program gives packets all the others is as good as certain.

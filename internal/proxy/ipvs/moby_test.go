@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -76,8 +75,4 @@ func dumpOf(
 	}
 	slices.Sort(out)
 	return out
-}
-
-func splitWords(text string) []string {
-	return strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == '\n' })
 }

@@ -133,7 +133,7 @@ func TestLayout(t *testing.T) {
 			t.Errorf("bit %d: fields %#x do not fill 32 bits", bit, fields)
 		}
 		for _, id := range []uint32{idReject, idPools, 1<<idBits - 1} {
-			if got := l.idOf(l.server(id, 63)|l.here|l.masquerade) &^ 0; got != id {
+			if got := l.idOf(l.mark(id, 63)|l.here|l.masquerade) &^ 0; got != id {
 				t.Errorf("bit %d: id %d comes back as %d", bit, id, got)
 			}
 		}

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"github.com/switchyard-net/switchyard/internal/kernel/ipset"
 	"github.com/switchyard-net/switchyard/internal/kernel/iptables"
+	"github.com/switchyard-net/switchyard/internal/kernel/ipvs"
 	"github.com/switchyard-net/switchyard/internal/model"
 	"github.com/switchyard-net/switchyard/internal/plan"
 )
@@ -29,8 +29,7 @@ func (b *Backend) settings() []setting {
 		{"net.ipv4.vs.conntrack", 1, ""},
 		{"net.ipv4.vs.expire_nodest_conn", 1, "connections to an endpoint that is gone hang instead of being closed"},
 		{"net.ipv4.vs.expire_quiescent_template", 1, "clients with session affinity keep an endpoint that is gone"},
-		// On kernels before 5.9 it would delay connections from a source port that is used again by a second.
-		{"net.ipv4.vs.conn_reuse_mode", reuseMode(), "connections from a source port that is used again may reach an endpoint that is gone"},
+		{"net.ipv4.vs.conn_reuse_mode", ipvs.ReuseMode(), "connections from a source port that is used again may reach an endpoint that is gone"},
 	}
 	if b.config.StrictARP {
 		list = append(list,
@@ -38,18 +37,6 @@ func (b *Backend) settings() []setting {
 			setting{"net.ipv4.conf.all.arp_announce", 2, "the node speaks ARP in the name of addresses of other interfaces"})
 	}
 	return list
-}
-
-// reuseMode is the right value of conn_reuse_mode for this kernel (kubernetes/kubernetes#81775).
-func reuseMode() int {
-	var name unix.Utsname
-	var major, minor int
-	if unix.Uname(&name) == nil {
-		if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor); err == nil && (major < 5 || major == 5 && minor < 9) {
-			return 0
-		}
-	}
-	return 1
 }
 
 // prepare sets what the mode needs of its namespace, once.
@@ -98,7 +85,7 @@ func (b *Backend) isMissing(f *family, p *plan.Plan, err error) bool {
 
 // isWithout reports whether an error may mean that the kernel does not have a family.
 func isWithout(err error) bool {
-	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, ipset.ErrUnsupported) || iptables.IsRefused(err)
+	return errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, ipset.ErrUnsupported) || iptables.IsRefused(err)
 }
 
 // unsupported returns all that a plan asks for and this mode cannot do.

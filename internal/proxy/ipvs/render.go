@@ -117,9 +117,9 @@ func (r *renderer) frontend(f *plan.Frontend) {
 func (r *renderer) others(f *plan.Frontend) uint32 {
 	switch p := r.pool(f.Pool); {
 	case f.Verdict == plan.Drop:
-		return r.layout.server(idDrop, 0)
+		return r.mark(idDrop, 0)
 	case f.Verdict == plan.Reject || p == nil:
-		return r.layout.server(idReject, 0)
+		return r.mark(idReject, 0)
 	case f.Masquerade == plan.MasqueradeAlways:
 		return r.target(p) | r.masquerade
 	case f.Masquerade == plan.MasqueradeOffCluster:
@@ -142,7 +142,7 @@ func (r *renderer) target(p *plan.Pool) uint32 {
 	if p.Affinity > 0 {
 		port = r.family.ports.of(commonPort(p))
 	}
-	mark := r.layout.server(r.family.ids.of(keyOf(r.service.Ref, p)), port)
+	mark := r.mark(r.family.ids.of(keyOf(r.service.Ref, p)), port)
 	if r.out.pools[mark] != nil {
 		return mark
 	}

@@ -153,8 +153,8 @@ func (r rules) fromHere(set setID) []string {
 // marked does what the flags of a mark say, and leaves what a virtual server goes by.
 func (r rules) marked() []string {
 	return []string{
-		"-m mark --mark " + maskOf(r.server(idDrop, 0), r.serverMask()) + " -j DROP",
-		"-m mark --mark " + maskOf(r.server(idReject, 0), r.serverMask()) + " -g " + chainRefused,
+		"-m mark --mark " + maskOf(r.mark(idDrop, 0), r.serverMask()) + " -j DROP",
+		"-m mark --mark " + maskOf(r.mark(idReject, 0), r.serverMask()) + " -g " + chainRefused,
 		"-m mark --mark " + bitOf(r.offCluster) + " -j " + chainOff,
 		"-m mark --mark " + bitOf(r.masquerade) + " -j CONNMARK --set-xmark " + bitOf(r.masquerade),
 		"-j CONNMARK --set-xmark " + bitOf(r.route),
@@ -189,7 +189,7 @@ func (r rules) filter() []chain {
 func (r rules) nat() []chain {
 	port := chain{name: chainPort}
 	for _, p := range slices.Sorted(maps.Keys(r.ports)) {
-		mark := maskOf(r.server(0, r.ports[p]), r.route|r.port)
+		mark := maskOf(r.mark(0, r.ports[p]), r.route|r.port)
 		for _, protocol := range []string{"tcp", "udp", "sctp"} {
 			port.rules = append(port.rules, fmt.Sprintf("-p %s -m mark --mark %s -j DNAT --to-destination :%d", protocol, mark, p))
 		}
