@@ -64,7 +64,7 @@ func bench(ctx context.Context, o options) (err error) {
 	if err := lab.Sweep(); err != nil {
 		return fmt.Errorf("clear up after an earlier run: %w", err)
 	}
-	n, err := newNetwork(ctx)
+	n, err := newNetwork()
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ type network struct {
 	client, node, server *lab.Namespace
 }
 
-func newNetwork(ctx context.Context) (_ *network, err error) {
+func newNetwork() (_ *network, err error) {
 	l, err := lab.New("bench-userspace")
 	if err != nil {
 		return nil, err

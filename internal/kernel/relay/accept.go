@@ -62,9 +62,9 @@ func (w *worker) pause(a *acceptor) {
 // event accepts what waits.
 func (a *acceptor) event(w *worker, _ uint32) {
 	for range acceptBatch {
-		fd, from, err := accept(a.listener.fd)
-		switch err {
-		case nil:
+		fd, from, errno := accept(a.listener.fd)
+		switch errno {
+		case 0:
 			w.begin(fd, Client{Source: from, Class: a.class})
 		case unix.EAGAIN:
 			return

@@ -74,7 +74,8 @@ func (l *Listener) open(o ListenOptions) error {
 		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
 		{unix.SOL_TCP, unix.TCP_NODELAY, 1},
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-		{unix.SOL_TCP, unix.TCP_KEEPIDLE, keepaliveIdle}, {unix.SOL_TCP, unix.TCP_KEEPINTVL, keepaliveInterval},
+		{unix.SOL_TCP, unix.TCP_KEEPIDLE, keepaliveIdle},
+		{unix.SOL_TCP, unix.TCP_KEEPINTVL, keepaliveInterval},
 	} {
 		if err := setInt(l.fd, o[0], o[1], o[2]); err != nil {
 			return os.NewSyscallError("setsockopt", err)

@@ -57,11 +57,11 @@ func errnoOf(e unix.Errno) error {
 // The system calls below do not block, so the scheduler is not told of them.
 
 // accept takes a connection off a listener, with the client's address.
-func accept(listener int) (fd int, from netip.AddrPort, err error) {
+func accept(listener int) (fd int, from netip.AddrPort, errno unix.Errno) {
 	s := sockaddr{len: unix.SizeofSockaddrInet6}
 	n, _, e := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&s.raw[0])), uintptr(unsafe.Pointer(&s.len)),
 		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
-	return int(n), s.addrPort(), errnoOf(e)
+	return int(n), s.addrPort(), e
 }
 
 // localAddr returns the address that a socket is bound to: of a connection that was handed over, the one that the
@@ -72,10 +72,10 @@ func localAddr(fd int) (netip.AddrPort, error) {
 	return s.addrPort(), errnoOf(e)
 }
 
-func connect(fd int, to netip.AddrPort) error {
+func connect(fd int, to netip.AddrPort) unix.Errno {
 	s := toSockaddr(to)
 	_, _, e := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&s.raw[0])), uintptr(s.len))
-	return errnoOf(e)
+	return e
 }
 
 func bind(fd int, to netip.AddrPort) error {
@@ -91,22 +91,22 @@ func setInt(fd, level, option, value int) error {
 	return errnoOf(e)
 }
 
-func read(fd int, buf []byte) (int, error) {
+func read(fd int, buf []byte) (int, unix.Errno) {
 	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0, 0)
-	return int(n), errnoOf(e)
+	return int(n), e
 }
 
-func write(fd int, buf []byte) (int, error) {
+func write(fd int, buf []byte) (int, unix.Errno) {
 	n, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)),
 		unix.MSG_NOSIGNAL, 0, 0)
-	return int(n), errnoOf(e)
+	return int(n), e
 }
 
 // splice moves up to length bytes from a socket to a pipe or the other way, without waiting.
-func splice(from, to, length int) (int, error) {
+func splice(from, to, length int) (int, unix.Errno) {
 	n, _, e := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(length),
 		unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
-	return int(n), errnoOf(e)
+	return int(n), e
 }
 
 func closeFD(fd int) { unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
@@ -152,9 +152,11 @@ func openTo(t Target, kind int) (fd int, err error) {
 	}
 	fd = int(n)
 	if err = prepare(fd, t, kind); err == nil {
-		err = connect(fd, t.Endpoint)
+		if errno := connect(fd, t.Endpoint); errno != 0 && errno != unix.EINPROGRESS {
+			err = errno
+		}
 	}
-	if err != nil && err != unix.EINPROGRESS {
+	if err != nil {
 		closeFD(fd)
 		return -1, err
 	}

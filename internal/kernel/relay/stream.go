@@ -53,13 +53,13 @@ func (s *stream) finish() {
 // fill reads from the sender.
 func (s *stream) fill(w *worker) error {
 	if s.bulk && (s.pipe != pipe{} || s.takePipe(w)) {
-		n, err := splice(s.from.fd, s.pipe.in, pipeSize)
+		n, errno := splice(s.from.fd, s.pipe.in, pipeSize)
 		s.inPipe = max(n, 0)
-		return s.filled(s.inPipe, err, false)
+		return s.filled(s.inPipe, errno, false)
 	}
-	n, err := read(s.from.fd, w.buffer)
+	n, errno := read(s.from.fd, w.buffer)
 	n = max(n, 0)
-	if err := s.filled(n, err, n < len(w.buffer)); err != nil || n == 0 {
+	if err := s.filled(n, errno, n < len(w.buffer)); err != nil || n == 0 {
 		return err
 	}
 	s.bulk = n == len(w.buffer)
@@ -79,13 +79,13 @@ func (s *stream) takePipe(w *worker) (ok bool) {
 
 // filled takes note of what reading gave. Where less came than there was room for, there is no more: the kernel will
 // tell when that changes.
-func (s *stream) filled(n int, err error, short bool) error {
+func (s *stream) filled(n int, errno unix.Errno, short bool) error {
 	switch {
-	case err == unix.EAGAIN:
+	case errno == unix.EAGAIN:
 		s.from.readable = false
-	case err == unix.EINTR:
-	case err != nil:
-		return err
+	case errno == unix.EINTR:
+	case errno != 0:
+		return errno
 	case n == 0:
 		s.ended = true
 	case short && s.from.fin:
@@ -111,9 +111,9 @@ func (s *stream) flush(w *worker) error {
 		s.buffer, s.held = nil, nil
 	}
 	for s.inPipe > 0 && s.to.writable {
-		n, err := splice(s.pipe.out, s.to.fd, s.inPipe)
-		switch err {
-		case nil:
+		n, errno := splice(s.pipe.out, s.to.fd, s.inPipe)
+		switch errno {
+		case 0:
 			s.inPipe -= n
 		case unix.EAGAIN:
 			if err := s.to.block(w); err != nil {
@@ -121,7 +121,7 @@ func (s *stream) flush(w *worker) error {
 			}
 		case unix.EINTR:
 		default:
-			return err
+			return errno
 		}
 	}
 	return nil
@@ -129,11 +129,15 @@ func (s *stream) flush(w *worker) error {
 
 // send writes to the receiver what it takes.
 func (s *stream) send(w *worker, b []byte) (n int, err error) {
-	n, err = write(s.to.fd, b)
-	if err == unix.EAGAIN || err == unix.EINTR {
-		n, err = 0, nil
+	n, errno := write(s.to.fd, b)
+	switch errno {
+	case 0:
+	case unix.EAGAIN, unix.EINTR:
+		n = 0
+	default:
+		return 0, errno
 	}
-	if err == nil && n < len(b) {
+	if n < len(b) {
 		err = s.to.block(w)
 	}
 	return n, err

@@ -60,11 +60,11 @@ func (f *flows) wake(sooner time.Time, timeout time.Duration) time.Time {
 // event takes the datagrams that wait.
 func (d *datagrams) event(w *worker, _ uint32) {
 	for range datagramBatch {
-		n, client, destination, err := receive(d.fd, w.buffer)
-		if err == unix.EAGAIN {
+		n, client, destination, errno := receive(d.fd, w.buffer)
+		if errno == unix.EAGAIN {
 			return
 		}
-		if err != nil || !client.IsValid() || !destination.IsValid() {
+		if errno != 0 || !client.IsValid() || !destination.IsValid() {
 			continue
 		}
 		w.datagram(Client{UDP: true, Source: client, Destination: destination, Class: d.class}, w.buffer[:n])
@@ -155,12 +155,12 @@ func (f *flow) closeServer(w *worker) {
 // send sends a datagram to the server. Errors are those of datagrams before, which the server refused.
 func (f *flow) send(w *worker, data []byte) {
 	for range 2 {
-		switch _, err := write(f.fd, data); err {
-		case nil, unix.EAGAIN, unix.EMSGSIZE:
+		switch _, errno := write(f.fd, data); errno {
+		case 0, unix.EAGAIN, unix.EMSGSIZE:
 			return
 		case unix.EINTR:
 		default:
-			if !f.refused(w, err) {
+			if !f.refused(w, errno) {
 				return
 			}
 		}
@@ -183,14 +183,14 @@ func (f *flow) refused(w *worker, reason error) bool {
 // event brings the server's answers to the client.
 func (f *flow) event(w *worker, _ uint32) {
 	for range datagramBatch {
-		n, err := read(f.fd, w.buffer[udpHeader:])
-		switch err {
-		case nil:
+		n, errno := read(f.fd, w.buffer[udpHeader:])
+		switch errno {
+		case 0:
 		case unix.EAGAIN, unix.EINTR:
 			return
 		default:
 			first := f.first
-			if f.refused(w, err) {
+			if f.refused(w, errno) {
 				f.send(w, first)
 			}
 			return
@@ -264,7 +264,7 @@ func (w *worker) revalidate() {
 }
 
 // receive reads a datagram, with its sender and, of a listener, the address that it was sent to.
-func receive(fd int, buf []byte) (n int, from, to netip.AddrPort, err error) {
+func receive(fd int, buf []byte) (n int, from, to netip.AddrPort, errno unix.Errno) {
 	var name sockaddr
 	var control [64]byte
 	vector := unix.Iovec{Base: &buf[0], Len: uint64(len(buf))}
@@ -277,7 +277,7 @@ func receive(fd int, buf []byte) (n int, from, to netip.AddrPort, err error) {
 		return 0, from, to, e
 	}
 	name.len = message.Namelen
-	return int(got), name.addrPort(), originalDestination(control[:message.Controllen]), nil
+	return int(got), name.addrPort(), originalDestination(control[:message.Controllen]), 0
 }
 
 // originalDestination reads the control messages of a datagram (IP_RECVORIGDSTADDR); the zero AddrPort if none of them

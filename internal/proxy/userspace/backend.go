@@ -3,7 +3,6 @@ package userspace
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -274,9 +273,4 @@ func (b *Backend) Stats() relay.Stats {
 		return relay.Stats{}
 	}
 	return b.relay.Stats()
-}
-
-// String says what the backend is, for logs.
-func (b *Backend) String() string {
-	return fmt.Sprintf("userspace proxy at port %d", b.config.FirstPort)
 }
