@@ -26,7 +26,8 @@ func sets() map[Set][]Entry {
 		{Name: "ips6", Kind: IP, Family: model.IPv6}:      {{Net: net("2001:db8::1/128")}},
 		{Name: "pairs", Kind: NetNet, Family: model.IPv4}: {{Net: net("10.1.0.2/32"), Peer: net("10.1.0.2/32")}},
 		{Name: "marks", Kind: NetPort, Family: model.IPv4, Marks: true}: {
-			{Net: net("0.0.0.0/1"), Protocol: 17, Port: 30000, Mark: 0xfffffffe}, {Net: net("10.96.0.1/32"), Protocol: 6, Port: 80, Mark: 0x8010},
+			{Net: net("0.0.0.0/1"), Protocol: 17, Port: 30000, Mark: 0xfffffffe},
+			{Net: net("10.96.0.1/32"), Protocol: 6, Port: 80, Mark: 0x8010},
 			{Net: net("10.96.0.1/32"), Protocol: 132, Port: 80, Mark: 1},
 		},
 		{Name: "marks6", Kind: NetPort, Family: model.IPv6, Marks: true}: {{Net: net("8000::/1"), Protocol: 6, Port: 30000, Mark: 7}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/switchyard-net/switchyard/internal/model"
 )
@@ -20,8 +21,8 @@ const (
 	NetNet     Kind = "hash:net,net"      // Entry.Net and Entry.Peer
 )
 
-// MaxNameLen is how long a set's name may be (IPSET_MAXNAMELEN less the terminating zero).
-const MaxNameLen = 31
+// Module returns the end of the name of the kernel module that has a kind.
+func (k Kind) Module() string { return strings.NewReplacer(":", "_", ",", "").Replace(string(k)) }
 
 // Set is a set without its elements.
 type Set struct {

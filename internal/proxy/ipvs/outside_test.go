@@ -3,6 +3,7 @@ package ipvs
 import (
 	"io"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -117,6 +118,25 @@ func TestUnsupported(t *testing.T) {
 	want := []string{"nodePorts on loopback addresses", "session affinity among endpoints of different ports"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestSupported: what the kernel lacks is named, and nothing is left of the trial.
+func TestSupported(t *testing.T) {
+	f := newFakes(t)
+	b := newBackend(t, f.deps())
+	if err := b.Supported(t.Context()); err != nil || f.sets.Dump() != "" {
+		t.Errorf("error %v, sets %q", err, f.sets.Dump())
+	}
+	f.sets.Fault = func(string) error { return ipset.ErrUnsupported }
+	if err := b.Supported(t.Context()); err == nil || !strings.Contains(err.Error(), "ip_set_hash_") {
+		t.Errorf("without a kind of set: %v", err)
+	}
+	if err := os.RemoveAll(f.sysctls.Root); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Supported(t.Context()); err == nil || !strings.Contains(err.Error(), "CONFIG_IP_VS_NFCT") {
+		t.Errorf("without IPVS: %v", err)
 	}
 }
 

@@ -26,7 +26,7 @@ type setting struct {
 // settings returns the sysctls of the namespace.
 func (b *Backend) settings() []setting {
 	list := []setting{
-		{"net.ipv4.vs.conntrack", 1, ""},
+		{conntrackSetting, 1, ""},
 		{"net.ipv4.vs.expire_nodest_conn", 1, "connections to an endpoint that is gone hang instead of being closed"},
 		{"net.ipv4.vs.expire_quiescent_template", 1, "clients with session affinity keep an endpoint that is gone"},
 		{"net.ipv4.vs.conn_reuse_mode", ipvs.ReuseMode(), "connections from a source port that is used again may reach an endpoint that is gone"},
@@ -37,6 +37,34 @@ func (b *Backend) settings() []setting {
 			setting{"net.ipv4.conf.all.arp_announce", 2, "the node speaks ARP in the name of addresses of other interfaces"})
 	}
 	return list
+}
+
+// Supported returns nil if the kernel has IPVS together with connection tracking, and the kinds of ipset that the mode
+// needs, as proxy.Prober describes.
+func (b *Backend) Supported(ctx context.Context) error {
+	if _, err := b.deps.Sysctls.Int(conntrackSetting); err != nil {
+		return withoutConntrack(err)
+	}
+	for _, s := range familySets(model.IPv4) {
+		s.Name = "switchyard-probe"
+		err := b.deps.Sets.Create(ctx, s)
+		if errors.Is(err, ipset.ErrUnsupported) {
+			return fmt.Errorf("the ipvs mode needs ipsets of the kind %s (module ip_set_%s): %w", s.Kind, s.Kind.Module(), err)
+		}
+		if err == nil {
+			err = b.deps.Sets.Destroy(ctx, s)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const conntrackSetting = "net.ipv4.vs.conntrack"
+
+func withoutConntrack(err error) error {
+	return fmt.Errorf("the ipvs mode needs IPVS together with connection tracking (kernel option CONFIG_IP_VS_NFCT, module ip_vs): %w", err)
 }
 
 // prepare sets what the mode needs of its namespace, once.
@@ -50,7 +78,7 @@ func (b *Backend) prepare(ctx context.Context) error {
 		switch {
 		case err == nil:
 		case s.without == "" && errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("ipvs works in this mode only together with connection tracking (kernel option CONFIG_IP_VS_NFCT, module ip_vs): %w", err)
+			return withoutConntrack(err)
 		case s.without == "":
 			return err
 		default:
