@@ -149,8 +149,9 @@ func (r *Relay) Leave(l *Listener) {
 	}
 }
 
-// Revalidate ends the UDP flows whose servers the Router does not give their clients any more.
-func (r *Relay) Revalidate() { r.workers[0].post(r.workers[0].revalidate) }
+// Revalidate ends the UDP flows whose servers the Router does not give their clients any more. When it returns, no
+// datagram goes to them.
+func (r *Relay) Revalidate() { r.workers[0].do(r.workers[0].revalidate) }
 
 // Stats returns the counts.
 func (r *Relay) Stats() Stats {
