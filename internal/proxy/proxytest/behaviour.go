@@ -106,7 +106,7 @@ spec:
   type: LoadBalancer
   clusterIP: 10.96.5.1
   clusterIPs: [10.96.5.1, "fd00:96::501"]
-  ports: [{name: t, port: 80, protocol: TCP, nodePort: 30051}, {name: u, port: 80, protocol: UDP, nodePort: 30051}]
+  ports: [{name: t, port: 80, protocol: TCP, nodePort: 30051}, {name: u, port: 80, protocol: UDP, nodePort: 30051}, {name: s, port: 80, protocol: SCTP, nodePort: 30051}]
   sessionAffinity: %s
 status: {loadBalancer: {ingress: [{ip: 203.0.113.51}]}}
 `, session)
@@ -134,7 +134,7 @@ apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: web-%d, namespace: ns, labels: {kubernetes.io/service-name: web}}
 addressType: %s
-ports: [{name: t, protocol: TCP, port: 8080}, {name: u, protocol: UDP, port: 8080}]
+ports: [{name: t, protocol: TCP, port: 8080}, {name: u, protocol: UDP, port: 8080}, {name: s, protocol: SCTP, port: 8080}]
 endpoints: [%s]
 `, f, f, strings.Join(list, ", "))
 }
@@ -167,7 +167,7 @@ func (s *subject) ask(host, destination string) string {
 	return o.server
 }
 
-// talk opens a TCP connection that stays open, and returns it with the name of its server and a function that fails the
+// talk opens a connection that stays open, and returns it with the name of its server and a function that fails the
 // test unless the server still answers on it.
 func (s *subject) talk(host, destination string) (server string, check func(when string)) {
 	s.t.Helper()

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/switchyard-net/switchyard/internal/lab/guest"
 )
 
 // longAffinity does not run out during a test.
@@ -29,7 +31,7 @@ func (s *subject) affinityIsShared() {
 func (s *subject) affinityMovesOn() {
 	all := []string{"local-1", "local-2", "remote-1"}
 	s.web(longAffinity, all...)
-	for _, to := range []string{webClusterIP + "/TCP", webClusterIP6 + "/TCP", webClusterIP + "/UDP"} {
+	for _, to := range []string{webClusterIP + "/TCP", webClusterIP6 + "/TCP", webClusterIP + "/UDP", webClusterIP + "/SCTP"} {
 		s.web(longAffinity, all...)
 		moved, other := s.ask("local-3", to), s.ask("remote-3", to)
 		rest := slices.DeleteFunc(slices.Clone(all), func(e string) bool { return e == moved })
@@ -76,13 +78,15 @@ func (s *subject) affinityIsRefreshed() {
 	}
 }
 
-// establishedConnections: a TCP connection outlives the endpoint's removal and that of the Service.
+// establishedConnections: a TCP connection, or an SCTP association, outlives the endpoint's removal and that of the Service.
 func (s *subject) establishedConnections() {
 	s.web(0, "local-1")
 	var checks []func(string)
-	for _, to := range []string{webClusterIP, webClusterIP6, webNodePort, webVIP} {
+	for _, to := range []string{
+		webClusterIP + "/TCP", webClusterIP6 + "/TCP", webNodePort + "/TCP", webVIP + "/TCP", webClusterIP + "/SCTP", webVIP + "/SCTP",
+	} {
 		for _, host := range []string{"local-3", "client", "node-1"} {
-			server, check := s.talk(host, to+"/TCP")
+			server, check := s.talk(host, to)
 			if server != "local-1" {
 				s.t.Errorf("%s -> %s: answered by %s", host, to, server)
 			}
@@ -107,8 +111,18 @@ func (s *subject) establishedConnections() {
 	all("after the Service was deleted")
 }
 
+// loadPace is how long each client of load waits between two connections. A guest has one slow processor, which clients that
+// do not wait would leave nothing of to the backend.
+func loadPace() time.Duration {
+	if guest.Inside() {
+		return 50 * time.Millisecond
+	}
+	return 0
+}
+
 // load connects again and again from several hosts until stop is called, which returns what went wrong.
 func (s *subject) load(valid ...string) (stop func() []error) {
+	pace := loadPace()
 	done := make(chan struct{})
 	var mu sync.Mutex
 	var errs []error
@@ -120,6 +134,7 @@ func (s *subject) load(valid ...string) (stop func() []error) {
 		{"client", webNodePort + "/TCP"},
 		{"node-1", webVIP + "/TCP"},
 		{"remote-3", webClusterIP + "/UDP"},
+		{"local-2", webClusterIP + "/SCTP"},
 	} {
 		p := s.to(route[0], route[1])
 		running.Go(func() {
@@ -127,7 +142,7 @@ func (s *subject) load(valid ...string) (stop func() []error) {
 				select {
 				case <-done:
 					return
-				default:
+				case <-time.After(pace):
 				}
 				o := s.connect(route[0], p.Packet, answerPatience)
 				mu.Lock()
