@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -143,6 +144,28 @@ func TestCleanupLeavesNothing(t *testing.T) {
 	}
 	w.sync(w.backend)
 	w.expectBoth("after a Sync that follows a Cleanup")
+}
+
+// TestNoGoroutineIsLeft closes a backend that had a connection and an endpoint to probe.
+func TestNoGoroutineIsLeft(t *testing.T) {
+	w := newWorld(t)
+	if err := w.backend.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := runtime.NumGoroutine()
+	b := newBackend(t, w.node, Config{})
+	w.sync(b)
+	w.end(w.servers[0])
+	w.expectOnly("e1", "after the process of e0 is gone")
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all goroutines end", func() error {
+		if now := runtime.NumGoroutine(); now > before {
+			return fmt.Errorf("%d, and %d before", now, before)
+		}
+		return nil
+	})
 }
 
 // faultyRules fail every third time, half of these after they have done their work.
