@@ -127,7 +127,7 @@ func (c *change) writeTo(w io.Writer, r *renderer, seed maphash.Seed) (operation
 			}
 			before := len(t.buf)
 			r.render(t, chain)
-			c.sums[chain.name] = maphash.Bytes(seed, t.buf[before:])
+			c.sums[chain.name] = fingerprint(maphash.Bytes(seed, t.buf[before:]), t.rules)
 			operations += 1 + t.rules
 			if _, err := w.Write(t.buf); err != nil {
 				return 0, err

@@ -87,6 +87,7 @@ func (b *Backend) Sync(ctx context.Context, u plan.Update) (plan.Report, error) 
 	}
 	if err == nil {
 		b.last, b.lacking = u.Plan, nil
+		report.Rulesets = b.rulesets()
 	}
 	if report.Repaired > 0 {
 		b.log.Info("undid outside changes of the iptables rules", "operations", report.Repaired)

@@ -22,6 +22,7 @@ type observer struct {
 	seed  maphash.Seed
 	chain string // whose rules are being hashed
 	hash  maphash.Hash
+	rules int // that were hashed
 }
 
 // observe reads a table of a family.
@@ -40,7 +41,7 @@ func (o *observer) line(line []byte) error {
 	case bytes.HasPrefix(line, []byte(":")):
 		name, _, _ := bytes.Cut(line[1:], []byte(" "))
 		if isOurs(string(name)) {
-			o.sums[string(name)] = maphash.Bytes(o.seed, nil)
+			o.sums[string(name)] = fingerprint(maphash.Bytes(o.seed, nil), 0)
 		}
 	case bytes.HasPrefix(line, []byte("-A ")):
 		rule := line[len("-A "):]
@@ -53,6 +54,7 @@ func (o *observer) line(line []byte) error {
 			// Errors are impossible: a maphash.Hash takes everything.
 			_, _ = o.hash.Write(line)
 			_ = o.hash.WriteByte('\n')
+			o.rules++
 		} else {
 			o.foreign(string(rule))
 		}
@@ -63,9 +65,10 @@ func (o *observer) line(line []byte) error {
 // finish ends the chain whose rules were hashed.
 func (o *observer) finish() {
 	if isOurs(o.chain) {
-		o.sums[o.chain] = o.hash.Sum64()
+		o.sums[o.chain] = fingerprint(o.hash.Sum64(), o.rules)
 	}
 	o.hash.Reset()
+	o.rules = 0
 	o.chain = ""
 }
 

@@ -38,8 +38,8 @@ func (t *text) end() {
 
 func (t *text) reset() { t.buf, t.rules = t.buf[:0], 0 }
 
-// sum returns a hash of the rules, which is valid in this process only.
-func (t *text) sum(seed maphash.Seed) uint64 { return maphash.Bytes(seed, t.buf) }
+// sum returns a fingerprint of the rules, which is valid in this process only.
+func (t *text) sum(seed maphash.Seed) uint64 { return fingerprint(maphash.Bytes(seed, t.buf), t.rules) }
 
 // ofProtocol and toPort match the protocol, and the destination port too.
 func ofProtocol(p model.Protocol) string { return "-p " + protocol(p) }
