@@ -46,6 +46,15 @@ func socket(timeout time.Duration) (int, error) {
 // firstPacket returns how long the handshake of one connection takes: its first packet is the one that meets all rules.
 // As ask, it is for a thread in the client's namespace.
 func firstPacket(target netip.AddrPort) (time.Duration, error) {
+	for {
+		took, err := firstPacketOnce(target)
+		if !errors.Is(err, unix.EINTR) {
+			return took, err
+		}
+	}
+}
+
+func firstPacketOnce(target netip.AddrPort) (time.Duration, error) {
 	fd, err := socket(2 * time.Second)
 	if err != nil {
 		return 0, err
