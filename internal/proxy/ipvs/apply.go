@@ -71,7 +71,7 @@ func (b *Backend) lead(ctx context.Context, c *change, report *plan.Report) erro
 	return b.run(ctx, removed, report)
 }
 
-// replyPatience is how long a UDP or SCTP endpoint that gets no new connections stays: with it goes all that the kernel
+// replyPatience is how long a UDP endpoint that gets no new connections stays: with it goes all that the kernel
 // remembers of its connections, so that replies on their way would not be translated back. Most come within it.
 const replyPatience = 50 * time.Millisecond
 

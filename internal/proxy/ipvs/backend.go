@@ -108,7 +108,7 @@ type Backend struct {
 	dismissed time.Time
 	// patience is the time between two such looks: dismissPatience, but in tests.
 	patience time.Duration
-	// replies is how long UDP and SCTP replies are waited for: replyPatience, but in tests.
+	// replies is how long UDP replies are waited for: replyPatience, but in tests.
 	replies time.Duration
 	// prepared is true once the settings of the namespace are as they shall be.
 	prepared bool
