@@ -4,7 +4,7 @@
 #   start JOB           run SHARED/JOB/command; its output, process id, and exit code with times go to files beside it
 #   signal JOB SIGNAL   signal what it runs
 #   halt                end, as the end of the console's input does
-# Settings are in SHARED/settings: memory of the layer, modules, address.
+# SHARED/settings has the modules to load and the address of eth0.
 set -eu
 shared=${0%/*}
 . "$shared/settings"
