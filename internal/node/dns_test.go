@@ -111,4 +111,3 @@ func TestServesTheClusterDNSOnTheNode(t *testing.T) {
 		t.Errorf("tables after the end: %s %v", out, err)
 	}
 }
-
