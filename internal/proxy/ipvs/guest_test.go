@@ -22,7 +22,7 @@ func TestGuest(t *testing.T) {
 	guesttest.Run(t, guest.Machine{}, func(t *testing.T) {
 		t.Run("Packets", testPackets)
 		t.Run("History", func(t *testing.T) {
-			history(t, depsIn(t, lab.ForTest(t).Namespace("node")), 1, 25)
+			history(t, depsIn(t, lab.ForTest(t).Namespace("node")), 1, 15)
 		})
 		t.Run("AsOthersSeeIt", testAsOthersSeeIt)
 		t.Run("Settings", testSettings)
