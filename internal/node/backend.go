@@ -32,8 +32,11 @@ type kind struct {
 // kinds returns all of them.
 func kinds() []kind {
 	return []kind{
-		{mode: config.ModeNFTables}, {config.ModeIPTables, iptables.Legacy}, {config.ModeIPTables, iptables.NFT},
-		{mode: config.ModeIPVS}, {mode: config.ModeUserspace},
+		{mode: config.ModeNFTables},
+		{config.ModeIPTables, iptables.Legacy},
+		{config.ModeIPTables, iptables.NFT},
+		{mode: config.ModeIPVS},
+		{mode: config.ModeUserspace},
 	}
 }
 
