@@ -17,8 +17,14 @@ build: deps ## Build bin/switchyard and bin/switchyard-standalone (the first tim
 	go build -o bin/ ./cmd/switchyard
 	go build -C standalone -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2' -o ../bin/ ./cmd/switchyard-standalone
 
+.PHONY: peers
+peers: deps ## Build what tests and benchmarks compare with: kube-apiserver and etcd to serve both sides, CoreDNS
+	go build -C standalone -ldflags '-s -w' -o ../bin/bench/ k8s.io/kubernetes/cmd/kube-apiserver
+	go build -C standalone -ldflags '-s -w' -o ../bin/bench/etcd go.etcd.io/etcd/server/v3
+	go build -C bench/coredns -o ../../bin/bench/ .
+
 .PHONY: test
-test: build ## Run all tests of both modules (as root: they make network namespaces)
+test: build peers ## Run all tests of both modules (as root: they make network namespaces)
 	go test -timeout 12m ./... && go test -C standalone -count=1 -timeout 15m ./...
 
 .PHONY: lint
@@ -31,9 +37,8 @@ demo: build ## Show examples/my-nginx on a standalone cluster of two nodes, expe
 	go run ./internal/demo
 
 .PHONY: bench-proxy
-bench-proxy: build ## Compare the service proxy with kube-proxy, at 1,000 and 10,000 Services (as root; BENCH_FLAGS=-quick: 1,000 only)
-	go build -C standalone -o ../bin/bench/ k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-proxy
-	go build -C standalone -o ../bin/bench/etcd go.etcd.io/etcd/server/v3
+bench-proxy: build peers ## Compare the service proxy with kube-proxy, at 1,000 and 10,000 Services (as root; BENCH_FLAGS=-quick: 1,000 only)
+	go build -C standalone -o ../bin/bench/ k8s.io/kubernetes/cmd/kube-proxy
 	go run ./bench/proxy $(BENCH_FLAGS)
 
 .PHONY: bench-userspace

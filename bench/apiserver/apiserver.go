@@ -1,144 +1,130 @@
-package main
+// Package apiserver runs a real API server with its etcd, for benchmarks and tests: no controllers, so that every object is one that
+// the caller has made.
+package apiserver
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/switchyard-net/switchyard/bench/process"
 	"github.com/switchyard-net/switchyard/internal/lab"
 )
 
-const (
-	nodeName = "bench-node"
-	token    = "bench" // of the only user; the API server can be reached from the benchmark's namespaces only
-	// startTimeout bounds the start of etcd and the API server: seconds on an idle machine.
-	startTimeout = 2 * time.Minute
-)
+// startTimeout bounds the start of etcd and the API server: seconds on an idle machine.
+const startTimeout = 2 * time.Minute
 
-// controlPlane is an etcd and an API server in a namespace of their own.
-type controlPlane struct {
-	lab        *lab.Lab
-	lan        *lab.LAN // where a node reaches the API server; nil in a guest
-	namespace  *lab.Namespace
-	client     kubernetes.Interface
-	kubeconfig string // path
-	processes  []*process
+// Config says which API server to run.
+type Config struct {
+	// Binaries is the directory of etcd and kube-apiserver, which `make peers` builds.
+	Binaries string
+	// Dir is where the data, the logs and the kubeconfig go.
+	Dir string
+	// Address is the API server's on its LAN.
+	Address netip.Prefix
+	// Services are the networks of cluster IPs, one or one of each family.
+	Services []netip.Prefix
 }
 
-// startControlPlane starts etcd and kube-apiserver from the directory binaries, with their data and logs in dir.
-func startControlPlane(ctx context.Context, binaries, dir string) (_ *controlPlane, err error) {
-	c := &controlPlane{kubeconfig: filepath.Join(dir, "kubeconfig")}
+// Server is an etcd and an API server in a namespace of their own.
+type Server struct {
+	// LAN is where others reach the API server; nil in a guest, which reaches it by its gateway.
+	LAN *lab.LAN
+	// Namespace is where the API server runs.
+	Namespace *lab.Namespace
+	// Client has all rights and no limit of its rate.
+	Client kubernetes.Interface
+	// Kubeconfig is the path of the file by which others reach the API server, with all rights.
+	Kubeconfig string
+
+	lab       *lab.Lab
+	processes []*process.Process
+}
+
+// Start starts etcd and kube-apiserver, and returns when the API server is ready.
+func Start(ctx context.Context, config Config) (_ *Server, err error) {
+	s := &Server{Kubeconfig: filepath.Join(config.Dir, "kubeconfig")}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("start the API server: %w", err), c.close())
+			err = errors.Join(fmt.Errorf("start the API server: %w", err), s.Close())
 		}
 	}()
-	if c.lab, err = lab.New("bench-control"); err != nil {
+	if s.lab, err = lab.New("apiserver"); err != nil {
 		return nil, err
 	}
-	if c.lan, err = c.lab.NewLAN("lan", 0); err != nil {
+	if s.LAN, err = s.lab.NewLAN("lan", 0); err != nil {
 		return nil, err
 	}
-	control, err := c.lab.NewNamespace("control")
-	if err != nil {
+	if s.Namespace, err = s.lab.NewNamespace("control"); err != nil {
 		return nil, err
 	}
-	c.namespace = control
-	if err := c.lan.Join(control, "eth0", controlAddress); err != nil {
+	if err := s.LAN.Join(s.Namespace, "eth0", config.Address); err != nil {
 		return nil, err
 	}
-	if err := writeCredentials(dir, c.kubeconfig); err != nil {
+	if err := writeCredentials(config, s.Kubeconfig); err != nil {
 		return nil, err
 	}
-	for name, args := range map[string][]string{"etcd": etcdArgs(dir), "kube-apiserver": apiserverArgs(dir)} {
-		command := control.Command(ctx, filepath.Join(binaries, name), args...)
-		started, err := startProcess(command, filepath.Join(dir, name+".log"))
+	for name, args := range map[string][]string{"etcd": config.etcd(), "kube-apiserver": config.apiserver()} {
+		command := s.Namespace.Command(ctx, filepath.Join(config.Binaries, name), args...)
+		started, err := process.Start(command, filepath.Join(config.Dir, name+".log"))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w; `make peers` builds it", err)
 		}
-		c.processes = append(c.processes, started)
+		s.processes = append(s.processes, started)
 	}
-	if c.client, err = newClient(c.kubeconfig, control); err != nil {
+	if s.Client, err = NewClient(s.Kubeconfig, s.Namespace); err != nil {
 		return nil, err
 	}
-	return c, c.waitReady(ctx)
+	return s, s.waitReady(ctx)
 }
 
-func etcdArgs(dir string) []string {
+func (c Config) etcd() []string {
 	return []string{
-		"--data-dir=" + filepath.Join(dir, "etcd"),
+		"--data-dir=" + filepath.Join(c.Dir, "etcd"),
 		"--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379",
 		"--log-level=error", "--unsafe-no-fsync", "--quota-backend-bytes=4294967296",
 	}
 }
 
-func apiserverArgs(dir string) []string {
+func (c Config) apiserver() []string {
+	var services []string
+	for _, network := range c.Services {
+		services = append(services, network.String())
+	}
 	return []string{
 		"--etcd-servers=http://127.0.0.1:2379",
-		"--bind-address=" + controlAddress.Addr().String(), "--advertise-address=" + controlAddress.Addr().String(),
-		"--secure-port=6443", "--cert-dir=" + filepath.Join(dir, "certificates"),
-		"--token-auth-file=" + filepath.Join(dir, "tokens.csv"), "--authorization-mode=AlwaysAllow",
+		"--bind-address=" + c.Address.Addr().String(), "--advertise-address=" + c.Address.Addr().String(),
+		"--secure-port=6443", "--cert-dir=" + filepath.Join(c.Dir, "certificates"),
+		"--token-auth-file=" + c.tokens(), "--authorization-mode=AlwaysAllow",
 		"--service-account-issuer=https://bench.invalid",
-		"--service-account-key-file=" + filepath.Join(dir, "service-account.key"),
-		"--service-account-signing-key-file=" + filepath.Join(dir, "service-account.key"),
-		"--service-cluster-ip-range=" + serviceNetwork.String(), "--endpoint-reconciler-type=none",
+		"--service-account-key-file=" + c.key(), "--service-account-signing-key-file=" + c.key(),
+		"--service-cluster-ip-range=" + strings.Join(services, ","), "--endpoint-reconciler-type=none",
 		"--enable-priority-and-fairness=false", "--max-requests-inflight=4000", "--max-mutating-requests-inflight=4000",
 		"--profiling=false",
 	}
 }
 
-// writeCredentials makes the API server's signing key and the one user, and the kubeconfig that names both to a client.
-func writeCredentials(dir, kubeconfig string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return fmt.Errorf("make a service account key: %w", err)
-	}
-	encoded, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		return fmt.Errorf("encode the service account key: %w", err)
-	}
-	server := netip.AddrPortFrom(controlAddress.Addr(), 6443)
-	return errors.Join(
-		os.WriteFile(filepath.Join(dir, "service-account.key"),
-			pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded}), 0o600),
-		os.WriteFile(filepath.Join(dir, "tokens.csv"), []byte(token+`,admin,admin,"system:masters"`+"\n"), 0o600),
-		os.WriteFile(kubeconfig, fmt.Appendf(nil, `apiVersion: v1
-kind: Config
-clusters:
-- name: bench
-  cluster: {server: "https://%s", insecure-skip-tls-verify: true}
-users:
-- name: admin
-  user: {token: %s}
-contexts:
-- name: bench
-  context: {cluster: bench, user: admin}
-current-context: bench
-`, server, token), 0o600),
-	)
-}
-
-// waitReady waits for the API server and makes the Node that the systems under test run on.
-func (c *controlPlane) waitReady(ctx context.Context) error {
+// waitReady waits for the API server.
+func (s *Server) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
-		_, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+		_, err := s.Client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 		if err == nil {
-			break
+			return nil
+		}
+		for _, p := range s.processes {
+			if err := p.Exited(); err != nil {
+				return err
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -146,25 +132,33 @@ func (c *controlPlane) waitReady(ctx context.Context) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName, Labels: map[string]string{corev1.LabelHostname: nodeName}}}
-	created, err := c.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
-	if err != nil {
-		return fmt.Errorf("create Node %s: %w", nodeName, err)
-	}
-	created.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: nodeAddress.Addr().String()}}
-	if _, err := c.client.CoreV1().Nodes().UpdateStatus(ctx, created, metav1.UpdateOptions{}); err != nil {
-		return fmt.Errorf("give Node %s its address: %w", nodeName, err)
-	}
-	return nil
 }
 
-func (c *controlPlane) close() error {
+// Close ends the API server and removes its network. The files stay.
+func (s *Server) Close() error {
 	var errs []error
-	for _, p := range c.processes {
-		errs = append(errs, p.stop())
+	for _, p := range s.processes {
+		errs = append(errs, p.Stop())
 	}
-	if c.lab != nil {
-		errs = append(errs, c.lab.Close())
+	if s.lab != nil {
+		errs = append(errs, s.lab.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// NewClient returns a client of an API server that reaches it from a namespace.
+func NewClient(kubeconfig string, from *lab.Namespace) (kubernetes.Interface, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	config.QPS = -1
+	config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		to, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return nil, err
+		}
+		return from.Dial(ctx, network, to)
+	}
+	return kubernetes.NewForConfig(config)
 }

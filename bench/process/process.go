@@ -1,4 +1,5 @@
-package main
+// Package process runs the programs of a benchmark, and measures what they take.
+package process
 
 import (
 	"bytes"
@@ -19,14 +20,16 @@ const clockTicks = 100
 // stopTimeout is how long a process may take after SIGTERM before it is killed.
 const stopTimeout = 15 * time.Second
 
-// process is a program under test, with its output in a file.
-type process struct {
+// Process is a running program, with its output in a file.
+type Process struct {
 	command *exec.Cmd
-	log     string
-	ended   chan struct{} // closed when the process has been waited for
+	// Log is the path of that file.
+	Log   string
+	ended chan struct{} // closed when the process has been waited for
 }
 
-func startProcess(command *exec.Cmd, log string) (*process, error) {
+// Start starts a program with its output in the file log.
+func Start(command *exec.Cmd, log string) (*Process, error) {
 	file, err := os.Create(log)
 	if err != nil {
 		return nil, fmt.Errorf("make the log of %s: %w", command.Path, err)
@@ -36,7 +39,7 @@ func startProcess(command *exec.Cmd, log string) (*process, error) {
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", command, err)
 	}
-	p := &process{command: command, log: log, ended: make(chan struct{})}
+	p := &Process{command: command, Log: log, ended: make(chan struct{})}
 	go func() {
 		// How it ended is of interest only if it did so by itself; then the log says why.
 		_ = command.Wait()
@@ -45,11 +48,17 @@ func startProcess(command *exec.Cmd, log string) (*process, error) {
 	return p, nil
 }
 
-// exited returns an error with the end of the log if the process has ended by itself.
-func (p *process) exited() error {
+// PID is the number of the process.
+func (p *Process) PID() int { return p.command.Process.Pid }
+
+// Ended is closed when the program has ended.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Exited returns an error with the end of the log if the process has ended by itself.
+func (p *Process) Exited() error {
 	select {
 	case <-p.ended:
-		text, err := os.ReadFile(p.log)
+		text, err := os.ReadFile(p.Log)
 		if err != nil {
 			return fmt.Errorf("%s ended, and its log cannot be read: %w", p.command, err)
 		}
@@ -60,7 +69,8 @@ func (p *process) exited() error {
 	}
 }
 
-func (p *process) stop() error {
+// Stop ends the program: with SIGTERM, and with SIGKILL if that has no effect within 15 s.
+func (p *Process) Stop() error {
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
 		return nil // it has ended
 	}
@@ -76,9 +86,9 @@ func (p *process) stop() error {
 	return nil
 }
 
-// cpu returns the processor time that the process, and the children that it has waited for, have used: its own to the
+// CPU returns the processor time that the process, and the children that it has waited for, have used: its own to the
 // nanosecond, as a change may cost less than a clock tick, theirs in ticks.
-func (p *process) cpu() (time.Duration, error) {
+func (p *Process) CPU() (time.Duration, error) {
 	pid := p.command.Process.Pid
 	var own unix.Timespec
 	if err := unix.ClockGettime(processClock(pid), &own); err != nil {
@@ -110,8 +120,8 @@ func processClock(pid int) int32 {
 	return int32(^pid)<<3 | scheduled
 }
 
-// memory returns a value of /proc/PID/status, such as VmRSS (now) or VmHWM (the highest so far), in bytes.
-func (p *process) memory(field string) (int64, error) {
+// Memory returns a value of /proc/PID/status, such as VmRSS (now) or VmHWM (the highest so far), in bytes.
+func (p *Process) Memory(field string) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
 	if err != nil {
 		return 0, fmt.Errorf("read memory: %w", err)

@@ -6,14 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"strconv"
 
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/switchyard-net/switchyard/bench/apiserver"
 	"github.com/switchyard-net/switchyard/internal/lab"
 	"github.com/switchyard-net/switchyard/internal/lab/guest"
 )
@@ -29,7 +28,7 @@ var (
 const guestMemory = 2048
 
 // measureInGuest measures a system in a guest of its own: this program runs there again, with -agent.
-func measureInGuest(ctx context.Context, o options, r *run, control *controlPlane) (err error) {
+func measureInGuest(ctx context.Context, o options, r *run, control *apiserver.Server) (err error) {
 	l, err := lab.New("bench-guest")
 	if err != nil {
 		return err
@@ -40,9 +39,9 @@ func measureInGuest(ctx context.Context, o options, r *run, control *controlPlan
 		return err
 	}
 	err = errors.Join(
-		control.lan.Join(gateway, "eth0", gatewayAddress),
+		control.LAN.Join(gateway, "eth0", gatewayAddress),
 		gateway.SetSysctl("net.ipv4.ip_forward", "1"),
-		control.namespace.AddRoute(wire, gatewayAddress.Addr()),
+		control.Namespace.AddRoute(wire, gatewayAddress.Addr()),
 	)
 	if err != nil {
 		return fmt.Errorf("join a guest to the API server: %w", err)
@@ -90,10 +89,10 @@ func agent(ctx context.Context, o options) error {
 			system: s, corpus: &corpus{services: services, replaced: o.replaced}, changes: o.changes, pace: o.pace,
 			binaries: o.binaries, dir: o.runDir(),
 		}
-		err := r.measure(ctx, &controlPlane{kubeconfig: o.kubeconfig()})
+		err := r.measure(ctx, &apiserver.Server{Kubeconfig: o.kubeconfig()})
 		if err != nil && r.process != nil {
 			// The log is gone with the guest.
-			if text, read := os.ReadFile(r.process.log); read == nil {
+			if text, read := os.ReadFile(r.process.Log); read == nil {
 				fmt.Fprintf(os.Stderr, "the end of the log:\n%s\n", text[max(0, len(text)-4000):])
 			}
 		}
@@ -128,22 +127,5 @@ func wireUp(n *network, kubeconfig string) (kubernetes.Interface, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newClient(kubeconfig, n.node)
-}
-
-// newClient returns a client of the API server that reaches it from a namespace.
-func newClient(kubeconfig string, from *lab.Namespace) (kubernetes.Interface, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		return nil, fmt.Errorf("read the kubeconfig: %w", err)
-	}
-	config.QPS = -1
-	config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		to, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return nil, err
-		}
-		return from.Dial(ctx, network, to)
-	}
-	return kubernetes.NewForConfig(config)
+	return apiserver.NewClient(kubeconfig, n.node)
 }

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/switchyard-net/switchyard/bench/apiserver"
 	"github.com/switchyard-net/switchyard/bench/report"
 	"github.com/switchyard-net/switchyard/internal/lab"
 )
@@ -118,12 +119,12 @@ func bench(ctx context.Context, o options) (err error) {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "starting etcd and kube-apiserver")
-	control, err := startControlPlane(ctx, filepath.Join(o.binaries, "bench"), dir)
+	control, err := startControlPlane(ctx, o.binaries, dir)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if err = errors.Join(err, control.close()); err == nil {
+		if err = errors.Join(err, control.Close()); err == nil {
 			err = os.RemoveAll(dir) // after a failure the logs in it say why
 		}
 	}()
@@ -143,9 +144,9 @@ func (o options) measures(s system) bool {
 }
 
 // measureAll measures every system at every size, against the one API server.
-func measureAll(ctx context.Context, o options, control *controlPlane, dir string) ([]report.Row, error) {
+func measureAll(ctx context.Context, o options, control *apiserver.Server, dir string) ([]report.Row, error) {
 	var rows []report.Row
-	corpus := &corpus{client: control.client}
+	corpus := &corpus{client: control.Client}
 	for _, size := range o.sizes {
 		began := time.Now()
 		fmt.Fprintf(os.Stderr, "creating Services up to %d\n", size)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/switchyard-net/switchyard/bench/apiserver"
+	"github.com/switchyard-net/switchyard/bench/process"
 	"github.com/switchyard-net/switchyard/bench/report"
 )
 
@@ -43,7 +45,7 @@ type run struct {
 	binaries string
 	dir      string // of configuration and logs
 	network  *network
-	process  *process
+	process  *process.Process
 	rows     []report.Row
 }
 
@@ -55,23 +57,23 @@ func (r *run) record(name, metric, unit string, value float64) {
 }
 
 // measure starts the system in a network of its own, measures it and removes all again.
-func (r *run) measure(ctx context.Context, control *controlPlane) (err error) {
+func (r *run) measure(ctx context.Context, control *apiserver.Server) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if r.network, err = newNetwork(ctx, control.lan); err != nil {
+	if r.network, err = newNetwork(ctx, control.LAN); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.network.close()) }()
-	if control.lan == nil {
-		if r.corpus.client, err = wireUp(r.network, control.kubeconfig); err != nil {
+	if control.LAN == nil {
+		if r.corpus.client, err = wireUp(r.network, control.Kubeconfig); err != nil {
 			return err
 		}
 	}
 	began := time.Now()
-	if err := r.start(ctx, control.kubeconfig); err != nil {
+	if err := r.start(ctx, control.Kubeconfig); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.process.stop()) }()
+	defer func() { err = errors.Join(err, r.process.Stop()) }()
 	steps := []func(context.Context) error{
 		func(ctx context.Context) error { return r.firstSync(ctx, began) },
 		r.endpointChanges,
@@ -87,7 +89,7 @@ func (r *run) measure(ctx context.Context, control *controlPlane) (err error) {
 			return nil
 		}
 		if err != nil {
-			return errors.Join(fmt.Errorf("measure %s with %d Services: %w", r.system, r.corpus.services, err), r.process.exited())
+			return errors.Join(fmt.Errorf("measure %s with %d Services: %w", r.system, r.corpus.services, err), r.process.Exited())
 		}
 	}
 	return nil
@@ -102,7 +104,7 @@ func (r *run) start(ctx context.Context, kubeconfig string) (err error) {
 	args := append(r.system.command(r.binaries), "--config="+configuration)
 	command := r.network.node.Command(ctx, args[0], args[1:]...)
 	command.Env = append(os.Environ(), "PATH="+filepath.Join(r.dir, r.system.variant())+":"+os.Getenv("PATH"))
-	r.process, err = startProcess(command, filepath.Join(r.dir, name+".log"))
+	r.process, err = process.Start(command, filepath.Join(r.dir, name+".log"))
 	return err
 }
 
@@ -117,7 +119,7 @@ func (r *run) firstSync(ctx context.Context, began time.Time) error {
 	defer cancel()
 	go func() {
 		select {
-		case <-r.process.ended:
+		case <-r.process.Ended():
 			cancel()
 		case <-ctx.Done():
 		}
@@ -130,7 +132,7 @@ func (r *run) firstSync(ctx context.Context, began time.Time) error {
 		sample = append(sample, frontend(i*(r.corpus.services-1)/(sampled-1)))
 	}
 	last, err := answering(ctx, r.network.client, sample, samplePause)
-	if err != nil && r.process.exited() == nil && r.system.limit > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if err != nil && r.process.Exited() == nil && r.system.limit > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		r.record("start", "not finished after", "s", limit.Seconds())
 		return fmt.Errorf("%w after %s", errUnfinished, limit)
 	}
@@ -142,7 +144,7 @@ func (r *run) firstSync(ctx context.Context, began time.Time) error {
 		return fmt.Errorf("try every Service: %w", err)
 	}
 	// Only now, as that of a child such as nft counts when it has ended.
-	cpu, err := r.process.cpu()
+	cpu, err := r.process.CPU()
 	if err != nil {
 		return err
 	}
@@ -160,7 +162,7 @@ func (r *run) endpointChanges(ctx context.Context) error {
 		return err
 	}
 	defer detector.close()
-	before, err := r.process.cpu()
+	before, err := r.process.CPU()
 	if err != nil {
 		return err
 	}
@@ -181,7 +183,7 @@ func (r *run) endpointChanges(ctx context.Context) error {
 		// They count with the time that they were waited for, so that the percentiles are too low rather than too high.
 		r.record("endpoint change", "not finished", "count", float64(late))
 	}
-	after, err := r.process.cpu()
+	after, err := r.process.CPU()
 	if err != nil {
 		return err
 	}
@@ -219,7 +221,7 @@ func (r *run) oneChange(ctx context.Context, detector detector) (time.Duration, 
 	select {
 	case when := <-found:
 		return when.Sub(written), nil
-	case <-r.process.ended:
+	case <-r.process.Ended():
 		return 0, errors.New("the system ended")
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -231,7 +233,7 @@ func (r *run) oneChange(ctx context.Context, detector detector) (time.Duration, 
 
 func (r *run) memory() error {
 	for field, metric := range map[string]string{"VmRSS": "rss", "VmHWM": "rss peak"} {
-		bytes, err := r.process.memory(field)
+		bytes, err := r.process.Memory(field)
 		if err != nil {
 			return err
 		}
