@@ -85,7 +85,7 @@ type Service struct {
 	Headless     bool
 	ExternalName string
 	ExternalIPs  []netip.Addr
-	Ingress      []Ingress
+	Ingress      []BalancerAddress
 	Ports        []ServicePort
 	// AffinityTimeout is how long a client IP stays with its endpoint; 0 means no session affinity.
 	AffinityTimeout time.Duration
@@ -105,8 +105,8 @@ type Service struct {
 	Problems []Problem
 }
 
-// Ingress is one entry of status.loadBalancer.ingress that has an IP address; host-name entries are left out.
-type Ingress struct {
+// BalancerAddress is one entry of status.loadBalancer.ingress that has an IP address; host-name entries are left out.
+type BalancerAddress struct {
 	Addr netip.Addr
 	// Proxy is true where ipMode is Proxy: the load balancer delivers to node ports itself,
 	// and the address must not be answered on the node (KEP-1860).

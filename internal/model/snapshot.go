@@ -11,6 +11,13 @@ type Snapshot struct {
 	ServiceCIDRs Table[string, *ServiceCIDR]
 	// Namespaces is empty where no consumer asked for them.
 	Namespaces Table[string, *Namespace]
+	// Ingresses and IngressClasses are empty where no consumer asked for them.
+	Ingresses      Table[Ref, *Ingress]
+	IngressClasses Table[string, *IngressClass]
+	// Secrets and ConfigMaps hold those that a consumer asked for by name. One that was read has a value even if it does not exist
+	// (its Problem says so); one that has none was not read yet.
+	Secrets    Table[Ref, *Secret]
+	ConfigMaps Table[Ref, *ConfigMap]
 }
 
 // View returns all that concerns one Service; Service is nil if there is none of that name.
@@ -38,4 +45,10 @@ type Changes struct {
 	ServiceCIDRs bool
 	// Namespaces is true if any Namespace changed.
 	Namespaces bool
+	// Ingresses names each Ingress that changed in more than its status, IngressStatuses each whose status changed.
+	Ingresses, IngressStatuses map[Ref]struct{}
+	// IngressClasses is true if any IngressClass changed.
+	IngressClasses bool
+	// Secrets and ConfigMaps name those that changed, or were read for the first time.
+	Secrets, ConfigMaps map[Ref]struct{}
 }

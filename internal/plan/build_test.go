@@ -58,7 +58,7 @@ func TestProblems(t *testing.T) {
 	}{
 		"external IP of a family it lacks": {func(s *model.Service) { s.ExternalIPs = addrs("2001:db8::1") }, "spec.externalIPs[0]"},
 		"loopback external IP":             {func(s *model.Service) { s.ExternalIPs = addrs("192.0.2.1", "127.0.0.1") }, "spec.externalIPs[1]"},
-		"unspecified load-balancer IP":     {func(s *model.Service) { s.Ingress = []model.Ingress{{Addr: netip.IPv4Unspecified()}} }, "status.loadBalancer.ingress[0].ip"},
+		"unspecified load-balancer IP":     {func(s *model.Service) { s.Ingress = []model.BalancerAddress{{Addr: netip.IPv4Unspecified()}} }, "status.loadBalancer.ingress[0].ip"},
 		"external IP is the cluster IP":    {func(s *model.Service) { s.ExternalIPs = s.ClusterIPs }, "spec.ports[0]"},
 		"a port twice":                     {func(s *model.Service) { s.Ports = append(s.Ports, s.Ports[0]) }, "spec.ports[1]"},
 		"port 0":                           {func(s *model.Service) { s.Ports = append(s.Ports, model.ServicePort{Protocol: model.TCP}) }, "spec.ports[1]"},

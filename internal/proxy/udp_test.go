@@ -42,7 +42,7 @@ func dns() *model.Service {
 	s.Type = model.LoadBalancer
 	s.Ports[0].NodePort = 30053
 	s.ExternalIPs = []netip.Addr{netip.MustParseAddr("203.0.113.1")}
-	s.Ingress = []model.Ingress{{Addr: netip.MustParseAddr("203.0.113.2")}}
+	s.Ingress = []model.BalancerAddress{{Addr: netip.MustParseAddr("203.0.113.2")}}
 	return s
 }
 

@@ -112,8 +112,8 @@ func clusterIPs(spec *corev1.ServiceSpec, p *problems) (ips []netip.Addr, headle
 
 // ingress returns the entries that have an address. An ipMode that is neither VIP nor unset means that the address is
 // not to be answered on the node, as in kube-proxy.
-func ingress(in []corev1.LoadBalancerIngress, p *problems) []model.Ingress {
-	var out []model.Ingress
+func ingress(in []corev1.LoadBalancerIngress, p *problems) []model.BalancerAddress {
+	var out []model.BalancerAddress
 	for i, e := range in {
 		if e.IP == "" {
 			continue
@@ -127,7 +127,7 @@ func ingress(in []corev1.LoadBalancerIngress, p *problems) []model.Ingress {
 		if proxy && *e.IPMode != corev1.LoadBalancerIPModeProxy {
 			p.add(fmt.Sprintf("status.loadBalancer.ingress[%d].ipMode", i), "%q is not known here and is treated as Proxy; use VIP or Proxy", *e.IPMode)
 		}
-		out = append(out, model.Ingress{Addr: a, Proxy: proxy})
+		out = append(out, model.BalancerAddress{Addr: a, Proxy: proxy})
 	}
 	return out
 }
