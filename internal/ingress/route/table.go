@@ -4,10 +4,84 @@ import (
 	"crypto/tls"
 	"net/netip"
 	"regexp"
+	"strings"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/settings"
 	"github.com/switchyard-net/switchyard/internal/model"
 )
+
+// Table is what an entry serves at one moment. It is immutable, and shares with the table before what did not change: a *Host, a
+// *Location and a *Pool stay the same value as long as nothing of them changes.
+type Table struct {
+	// Default serves requests to no host of the table.
+	Default *Host
+	// Certificate is shown where a host has none of its own; nil: the engine's own, self-signed one.
+	Certificate *Certificate
+	// Streams are in the order of protocol and port.
+	Streams []Stream
+	// Global holds the settings of the entry as a whole, of its ConfigMap.
+	Global *settings.Global
+
+	hosts    index // by name
+	wild     index // by what follows "*."
+	deep     index // of aliases, by what follows "*."
+	patterns []alias
+	pools    vector[*Pool]
+}
+
+// Host returns who serves a name, which is in lower case, without port and without a final dot: the host of that name, else that
+// of the wildcard for its first label (one label, as the Ingress API says), else that of an alias by pattern, else Default. It is
+// never nil, and does not allocate. Its cost does not depend on the number of hosts.
+func (t *Table) Host(name string) *Host {
+	if h := t.hosts.get(name); h != nil {
+		return h
+	}
+	if i := strings.IndexByte(name, '.'); i > 0 {
+		if h := t.wild.get(name[i+1:]); h != nil {
+			return h
+		}
+	}
+	if h := t.deepAlias(name); h != nil {
+		return h
+	}
+	for i := range t.patterns {
+		if t.patterns[i].pattern.MatchString(name) {
+			return t.patterns[i].host
+		}
+	}
+	return t.Default
+}
+
+// deepAlias returns who serves a name by an alias "*.DOMAIN", which stands for names of any number of labels as in nginx.
+func (t *Table) deepAlias(name string) *Host {
+	if t.deep.len == 0 {
+		return nil
+	}
+	for rest := name; ; {
+		i := strings.IndexByte(rest, '.')
+		if i < 0 {
+			return nil
+		}
+		rest = rest[i+1:]
+		if h := t.deep.get(rest); h != nil {
+			return h
+		}
+	}
+}
+
+// Pool returns the endpoints of a backend; it is never nil.
+func (t *Table) Pool(b *Backend) *Pool {
+	if p := t.pools.get(b.ID); p != nil {
+		return p
+	}
+	return noPool
+}
+
+// alias is a further name of a host that is a pattern.
+type alias struct {
+	pattern *regexp.Regexp
+	host    *Host
+}
 
 // Host is a server: all that one host name, or a wildcard, has. It is immutable.
 type Host struct {
@@ -15,7 +89,8 @@ type Host struct {
 	Name string
 	// Regex is true where every path is a case-insensitive pattern, the first that matches counting (reference 3.1-3.3).
 	Regex bool
-	// Locations are in the order of nginx: of patterns the first counts, else an exact one, else the longest prefix.
+	// Locations are in the order of nginx's configuration: the longest path first. Of patterns the first that matches counts, else
+	// an exact one, else the longest prefix: Match finds it. The last is that of "/", which every host has.
 	Locations []*Location
 	// Certificate is that of the host's TLS Secret; nil: the default certificate. HasTLS says that one of its Ingresses asks for TLS.
 	Certificate *Certificate
@@ -26,17 +101,43 @@ type Host struct {
 	Server      []settings.Statement
 	// WWW is the host that requests are redirected to (from-to-www-redirect); "": they are served.
 	WWW string
-	// Ciphers and PreferServerCiphers are those of annotations ssl-ciphers; nil: the entry's.
+	// Ciphers is that of annotation ssl-ciphers; nil: the entry's.
 	Ciphers []uint16
+	// Aliases are further names that it serves (server-alias), in the order of nginx's server_name.
+	Aliases []settings.Alias
+
+	paths    paths     // of Locations, unless Regex
+	patterns *patterns // of Locations, where Regex
+}
+
+// Match returns the location of a path that CleanPath has returned; nil only for what does not begin with a slash. It does not
+// allocate, and its cost grows with the logarithm of the host's locations (and, of patterns, with those that begin like the path).
+//
+// A location of MatchSlash is a redirect with 301 to its Path with a slash at the end, and the query as it came.
+func (h *Host) Match(path string) *Location {
+	if h.Regex {
+		return h.patterns.find(path)
+	}
+	return h.paths.find(path)
+}
+
+// arrange makes the host's locations ready for Match.
+func (h *Host) arrange() {
+	if h.Regex {
+		h.patterns = newPatterns(h.Locations)
+	} else {
+		h.paths = newPaths(h.Locations)
+	}
 }
 
 // Location is a path of a host and what becomes of its requests. It is immutable.
 type Location struct {
-	Host    string
-	Path    string
-	Match   Match
-	Pattern *regexp.Regexp // where Match is MatchPattern: anchored at the beginning, case-insensitive
-	Ingress model.Ref      // zero: made by the entry itself
+	Host  string
+	Path  string
+	Match Match
+	// Pattern is set where Match is MatchPattern: "^" and the path, case-insensitive. Its captures are those of Settings.Rewrite.
+	Pattern *regexp.Regexp
+	Ingress model.Ref // zero: made by the entry itself
 	// Backend is nil where the rule has none that could be used: Denied says why.
 	Backend *Backend
 	Canary  *Canary
@@ -98,6 +199,8 @@ type Pool struct {
 	// Problem is why there are none; "": there are some.
 	Problem string
 }
+
+var noPool = &Pool{Problem: "the backend is not of this table"}
 
 // Endpoint is where requests can be sent.
 type Endpoint struct {

@@ -1,0 +1,145 @@
+package settings
+
+import (
+	"net/netip"
+	"regexp"
+	"time"
+
+	"github.com/switchyard-net/switchyard/internal/model"
+)
+
+// Global holds the settings of the entry as a whole: the keys of ingress-nginx's ConfigMap that do not stand behind an annotation,
+// and the Settings that annotations start from.
+type Global struct {
+	// Defaults are those of an Ingress without annotations.
+	Defaults Settings
+	Policy   Policy
+	HSTS     HSTS
+	Client   Client
+	Upstream UpstreamPool
+	TLS      TLS
+	RealIP   RealIP
+	Gzip     Gzip
+	Log      Log
+	// NoTLSRedirect and NoAuth are prefixes of paths that are not redirected to https, and not asked for authentication.
+	NoTLSRedirect, NoAuth []string
+	// Auth is global-auth-url and its family, for locations that do not opt out; nil: off.
+	Auth *ExternalAuth
+	// AddHeaders are added to every response, SetHeaders to every request to a backend (add-headers, proxy-set-headers).
+	AddHeaders, SetHeaders []HeaderEdit
+	// HideHeaders are taken out of responses.
+	HideHeaders []string
+	// Block refuses clients with 403, whatever location they ask for (block-cidrs, block-user-agents, block-referers).
+	Block Block
+	// Snippet is that of all locations, Server that of all hosts (location-snippet, server-snippet of the ConfigMap).
+	Snippet, Server []Statement
+	// ServerTokens sends the header Server; NoRequestID makes no X-Request-ID of our own.
+	ServerTokens, NoRequestID bool
+	// Trace asks for OpenTelemetry traces of every location (enable-opentelemetry).
+	Trace bool
+	// Drain is how long requests may still run once the process ends; 0: as the process was told.
+	Drain time.Duration
+}
+
+// Policy is what Ingresses may ask for.
+type Policy struct {
+	// Risk is the highest risk of an annotation that is accepted.
+	Risk Risk
+	// Snippets accepts the annotations whose name ends in "-snippet".
+	Snippets bool
+	// CrossNamespace lets an Ingress name Secrets and ConfigMaps of another namespace.
+	CrossNamespace bool
+	// StrictPaths refuses an Ingress with characters of patterns in paths of type Exact and Prefix.
+	StrictPaths bool
+	// Words are refused in values of annotations.
+	Words []string
+	// ResponseHeaders are the names that custom-headers may set; AllowHeaders is false for all of them.
+	ResponseHeaders []string
+}
+
+// HSTS is Strict-Transport-Security (RFC 6797), on hosts with TLS.
+type HSTS struct {
+	On                  bool
+	MaxAge              int // seconds
+	SubDomains, Preload bool
+}
+
+// Client bounds what clients may do on a connection.
+type Client struct {
+	KeepAlive         time.Duration
+	KeepAliveRequests int
+	HeaderTimeout     time.Duration
+	BodyTimeout       time.Duration
+	// HeaderBytes bounds the head of a request, Line its first line and each field.
+	HeaderBytes, Line int64
+	HTTP2             bool
+	Streams           int
+	Underscores       bool // header names with "_" are kept
+	KeepInvalid       bool // header names that are no tokens are kept: refused anyway, as ambiguous; only said
+}
+
+// UpstreamPool bounds the idle connections to backends.
+type UpstreamPool struct {
+	Idle     int // connections for each loop
+	Requests int // for each connection
+	Timeout  time.Duration
+	Lifetime time.Duration
+}
+
+// TLS is how clients are spoken to; versions and ciphers of crypto/tls.
+type TLS struct {
+	MinVersion, MaxVersion uint16
+	Ciphers                []uint16 // nil: those of crypto/tls
+	Tickets                bool
+	RejectHandshake        bool // for names that no host has
+}
+
+// RealIP says whose word about the client is believed.
+type RealIP struct {
+	// ForwardedHeaders believes the header Header from Trusted (use-forwarded-headers or enable-real-ip).
+	ForwardedHeaders bool
+	Header           string
+	// AppendFor appends to X-Forwarded-For instead of replacing it (compute-full-forwarded-for).
+	AppendFor     bool
+	ProxyProtocol bool
+	Trusted       []netip.Prefix
+}
+
+// Gzip compresses responses.
+type Gzip struct {
+	On        bool
+	Level     int
+	MinLength int64
+	Types     []string
+}
+
+// Log is the access log.
+type Log struct {
+	Off    bool
+	Format string // with variables; "": the default
+	JSON   bool   // values are escaped for JSON
+	// SkipPaths are paths whose requests are not logged.
+	SkipPaths *regexp.Regexp
+}
+
+// Block refuses clients.
+type Block struct {
+	Sources              []netip.Prefix
+	UserAgents, Referers []*regexp.Regexp
+}
+
+// Risk is how much harm the value of an annotation could do in a configuration file (reference of ingress-nginx).
+type Risk uint8
+
+// The risks.
+const (
+	Low Risk = iota
+	Medium
+	High
+	Critical
+)
+
+// Lookup finds the Secrets' and ConfigMaps' values that settings refer to. A nil value was not read yet.
+type Lookup struct {
+	ConfigMap func(model.Ref) *model.ConfigMap
+}
