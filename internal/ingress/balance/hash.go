@@ -1,0 +1,103 @@
+package balance
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// point is a place on the ring of a consistent hash.
+type point struct {
+	hash uint64
+	at   int // index of the endpoint
+}
+
+// pointsEach is how many places an endpoint has: with 128, the busiest of ten gets about a fifth more than its share.
+const pointsEach = 128
+
+// points returns the ring. Each replica of an entry makes the same one of the same endpoints.
+func (g *Group) points() []point {
+	g.ringOnce.Do(func() {
+		g.ring = make([]point, 0, len(g.endpoints)*pointsEach)
+		var text [64]byte
+		for at, e := range g.endpoints {
+			name, _ := e.Addr.AppendText(text[:0])
+			name = append(name, 0, 0)
+			for i := range uint16(pointsEach) {
+				binary.BigEndian.PutUint16(name[len(name)-2:], i)
+				g.ring = append(g.ring, point{hash: xxhash.Sum64(name), at: at})
+			}
+		}
+		slices.SortFunc(g.ring, func(a, b point) int {
+			switch {
+			case a.hash < b.hash:
+				return -1
+			case a.hash > b.hash:
+				return 1
+			default:
+				return a.at - b.at
+			}
+		})
+	})
+	return g.ring
+}
+
+// from returns the index of the first point at or after the hash of key.
+func (g *Group) from(key []byte) int {
+	ring, hash := g.points(), xxhash.Sum64(key)
+	i, _ := slices.BinarySearchFunc(ring, hash, func(p point, hash uint64) int {
+		switch {
+		case p.hash < hash:
+			return -1
+		case p.hash > hash:
+			return 1
+		default:
+			return 0
+		}
+	})
+	return i % len(ring)
+}
+
+// hashed chooses the endpoint of r.Key: the first on the ring that may be used; or, of a subset of the first ones, the better of two.
+func (g *Group) hashed(r *Request, now time.Time) *Endpoint {
+	ring := g.points()
+	start := g.from(r.Key)
+	if size := g.backend.Upstream.HashSubset; size > 1 {
+		if e := g.ofSubset(r, now, start, size); e != nil {
+			return e
+		}
+	}
+	for k := range ring {
+		e := g.endpoints[ring[(start+k)%len(ring)].at]
+		if !g.out(e, r, now) {
+			return e
+		}
+	}
+	return g.next(r, now, ring[start].at)
+}
+
+// maxSubset bounds how many endpoints of a subset are looked at.
+const maxSubset = 64
+
+// ofSubset chooses, of the first size endpoints from start on, the one with the fewest requests; nil: none of them can be used.
+func (g *Group) ofSubset(r *Request, now time.Time, start, size int) *Endpoint {
+	size = min(size, len(g.endpoints), maxSubset)
+	var seen [maxSubset]int
+	var best *Endpoint
+	count := 0
+	for k := 0; count < size; k++ {
+		at := g.ring[(start+k)%len(g.ring)].at
+		if slices.Contains(seen[:count], at) {
+			continue
+		}
+		seen[count] = at
+		count++
+		e := g.endpoints[at]
+		if !g.out(e, r, now) && (best == nil || g.worse(best, e, now)) {
+			best = e
+		}
+	}
+	return best
+}
