@@ -114,6 +114,9 @@ func (l *Loop) Now() time.Time { return l.base.Add(l.now) }
 // Elapsed returns the time since the loop was made, as of this round: cheaper still than Now.
 func (l *Loop) Elapsed() time.Duration { return l.now }
 
+// Running returns the task that runs now; nil outside of any.
+func (l *Loop) Running() *Task { return l.current }
+
 // Post has f run on the loop, outside of any task: it may not wait, but start tasks and wake them. It may be called from any
 // goroutine, also before Run; once the loop has ended, f does not run.
 func (l *Loop) Post(f func()) {
