@@ -32,8 +32,14 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if q.stream || !q.watch && q.next == 0 && q.limit != 1 {
 		s.lists++
 	}
+	if (q.kind == Secrets || q.kind == ConfigMaps) && (q.field == "" || q.space == "") {
+		s.nameless++
+	}
+	forbidden := s.forbidden[q.field]
 	s.mu.Unlock()
 	switch {
+	case forbidden:
+		enc.fail(w, apierrors.NewForbidden(schema.GroupResource{Resource: string(q.kind)}, q.field, nil))
 	case faults.Status != 0:
 		enc.fail(w, apierrors.NewGenericServerResponse(faults.Status, "get", schema.GroupResource{Resource: string(q.kind)}, "", "told to fail", 0, true))
 	case table == nil || faults.Missing == q.kind:
@@ -79,6 +85,14 @@ func listOf(k Kind, m metav1.ListMeta) runtime.Object {
 		return &corev1.NamespaceList{ListMeta: m}
 	case Pods:
 		return &corev1.PodList{ListMeta: m}
+	case Ingresses:
+		return &networkingv1.IngressList{ListMeta: m}
+	case IngressClasses:
+		return &networkingv1.IngressClassList{ListMeta: m}
+	case Secrets:
+		return &corev1.SecretList{ListMeta: m}
+	case ConfigMaps:
+		return &corev1.ConfigMapList{ListMeta: m}
 	default:
 		return &networkingv1.ServiceCIDRList{ListMeta: m}
 	}
@@ -88,6 +102,7 @@ func emptyOf(k Kind) runtime.Object {
 	return map[Kind]runtime.Object{
 		Services: &corev1.Service{}, EndpointSlices: &discoveryv1.EndpointSlice{},
 		Nodes: &corev1.Node{}, ServiceCIDRs: &networkingv1.ServiceCIDR{}, Namespaces: &corev1.Namespace{}, Pods: &corev1.Pod{},
+		Ingresses: &networkingv1.Ingress{}, IngressClasses: &networkingv1.IngressClass{}, Secrets: &corev1.Secret{}, ConfigMaps: &corev1.ConfigMap{},
 	}[k].DeepCopyObject()
 }
 

@@ -31,6 +31,9 @@ type apiServer struct {
 	tables  map[Kind]*apiTable
 	faults  apiFaults
 	lists   int // requests for a whole state, as stream or first page
+	// nameless are requests for Secrets or ConfigMaps without a name, forbidden the names that may not be read.
+	nameless  int
+	forbidden map[string]bool
 }
 
 // apiFaults are the ways in which an apiServer misbehaves until told otherwise.
@@ -64,7 +67,7 @@ type apiEvent struct {
 
 func newAPIServer() *apiServer {
 	s := &apiServer{version: 100_000, tables: map[Kind]*apiTable{}}
-	for _, k := range append(ProxyKinds(), Namespaces, Pods) {
+	for _, k := range append(ProxyKinds(), Namespaces, Pods, Ingresses, IngressClasses, Secrets, ConfigMaps) {
 		s.tables[k] = &apiTable{objects: map[model.Ref]apiObject{}, changed: make(chan struct{})}
 	}
 	return s
@@ -84,6 +87,14 @@ func kindOf(o runtime.Object) Kind {
 		return Namespaces
 	case *corev1.Pod:
 		return Pods
+	case *networkingv1.Ingress:
+		return Ingresses
+	case *networkingv1.IngressClass:
+		return IngressClasses
+	case *corev1.Secret:
+		return Secrets
+	case *corev1.ConfigMap:
+		return ConfigMaps
 	}
 	panic(fmt.Sprintf("no kind for %T", o))
 }
@@ -191,6 +202,7 @@ func (t *apiTable) selected(q query) []apiObject {
 // query is what a request asks for.
 type query struct {
 	kind    Kind
+	space   string // namespace; "": all
 	gv      schema.GroupVersion
 	labels  labels.Selector
 	field   string // value of the field selector: metadata.name, of Pods spec.nodeName
@@ -214,6 +226,9 @@ func parseQuery(r *http.Request) query {
 	if parts[0] == "apis" {
 		q.gv.Group = parts[1]
 	}
+	if n := len(parts); n > 2 && parts[n-3] == "namespaces" {
+		q.space = parts[n-2]
+	}
 	q.limit, _ = strconv.Atoi(v.Get("limit"))
 	q.next, _ = strconv.Atoi(v.Get("continue"))
 	q.labels, _ = labels.Parse(v.Get("labelSelector"))
@@ -230,5 +245,5 @@ func (q query) matches(o apiObject) bool {
 	if pod, ok := o.(*corev1.Pod); ok {
 		field = pod.Spec.NodeName
 	}
-	return q.labels.Matches(labels.Set(m.GetLabels())) && (q.field == "" || q.field == field)
+	return (q.space == "" || q.space == m.GetNamespace()) && q.labels.Matches(labels.Set(m.GetLabels())) && (q.field == "" || q.field == field)
 }

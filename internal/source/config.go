@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -27,6 +29,11 @@ const (
 	ServiceCIDRs   Kind = "servicecidrs"
 	Namespaces     Kind = "namespaces"
 	Pods           Kind = "pods"
+	Ingresses      Kind = "ingresses"
+	IngressClasses Kind = "ingressclasses"
+	// Secrets and ConfigMaps are read by name only: see Source.Want.
+	Secrets    Kind = "secrets"
+	ConfigMaps Kind = "configmaps"
 )
 
 // ProxyKinds are the kinds that a service proxy needs. DNS needs Namespaces besides.
@@ -51,6 +58,12 @@ type Config struct {
 	NodeName string
 	// ServiceSelector and SliceSelector are label selectors for Services and EndpointSlices; "": all.
 	ServiceSelector, SliceSelector string
+	// Namespace restricts Services, EndpointSlices, Pods and Ingresses to one; "": all.
+	Namespace string
+	// AnnotationPrefix is that of the annotations of Ingresses, without the slash; "": DefaultAnnotationPrefix.
+	AnnotationPrefix string
+	// NamedWatches is how many Secrets and how many ConfigMaps have a watch of their own; 0: 1000. See Source.Want.
+	NamedWatches int
 	// OmitPodNames leaves Endpoint.Pod empty, which saves 50 bytes an endpoint where nobody asks for it.
 	OmitPodNames bool
 	// Labels keeps the labels of Services and Namespaces, for ParseSelector.
@@ -70,7 +83,7 @@ type Deps struct {
 
 // withDefaults returns c with its defaults filled in, or an error that names what is wrong in it.
 func (c Config) withDefaults() (Config, error) {
-	all := append(ProxyKinds(), Namespaces, Pods)
+	all := append(ProxyKinds(), Namespaces, Pods, Ingresses, IngressClasses)
 	var errs []error
 	for _, k := range c.Kinds {
 		if !slices.Contains(all, k) {
@@ -85,13 +98,20 @@ func (c Config) withDefaults() (Config, error) {
 			errs = append(errs, fmt.Errorf("source: %s %q is not a label selector: %w", name, s, err))
 		}
 	}
+	if c.AnnotationPrefix == "" {
+		c.AnnotationPrefix = DefaultAnnotationPrefix
+	}
+	if c.NamedWatches == 0 {
+		c.NamedWatches = defaultNamedWatches
+	}
 	if c.StaleAfter == 0 {
 		c.StaleAfter = defaultStaleAfter
 	}
 	return c, errors.Join(errs...)
 }
 
-// largeReads reads what responses hold of it at once: events are small, and HTTP/2 sends a message back for every read.
+// largeReads reads what responses hold of it at once: events are small, and HTTP/2 sends a message back for every read. The
+// watches of single objects are left alone: there may be thousands, and they have little to say.
 type largeReads struct{ http.RoundTripper }
 
 // readSize is how much is read at once, in bytes.
@@ -99,7 +119,7 @@ const readSize = 64 << 10
 
 func (l largeReads) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := l.RoundTripper.RoundTrip(request)
-	if err == nil {
+	if err == nil && !strings.HasPrefix(request.URL.Query().Get("fieldSelector"), metav1.ObjectNameField) {
 		response.Body = bufferedBody{bufio.NewReaderSize(response.Body, readSize), response.Body}
 	}
 	return response, err

@@ -30,6 +30,8 @@ type converter struct {
 	strings      *interner
 	omitPodNames bool
 	keepLabels   bool
+	// annotationPrefix is that of the annotations of Ingresses, without the slash.
+	annotationPrefix string
 }
 
 // Service returns the facts of o, nil for nil. What cannot be honoured is left out and named in Problems.

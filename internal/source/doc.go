@@ -7,5 +7,7 @@
 // that, converts each object as it arrives and keeps nothing of the original. A fresh state replaces what is held in one
 // step, and only real differences count as changes.
 //
+// Secrets and ConfigMaps are read by name, and only those that a consumer wants (Want, named.go).
+//
 // While the API server cannot be reached, the last state stays; Ready and the metrics tell how old it is.
 package source

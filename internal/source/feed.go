@@ -66,6 +66,8 @@ type feed struct {
 	version string
 	// doubtful is true after a watch that was cut off: the API server may have come back with another history.
 	doubtful bool
+	// onFailure, if set, is told why a turn ended.
+	onFailure func(error)
 	// stuckAt is the version at which the last turn failed.
 	stuckAt string
 }
@@ -90,6 +92,9 @@ func (f *feed) run(ctx context.Context) {
 		}
 		f.consider(err)
 		f.failed(err)
+		if f.onFailure != nil {
+			f.onFailure(err)
+		}
 		sleep(ctx, wait.next())
 	}
 }

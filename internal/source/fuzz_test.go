@@ -26,6 +26,7 @@ func FuzzConvert(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte(`{"spec":{"sessionAffinity":"ClientIP","sessionAffinityConfig":{},"loadBalancerSourceRanges":["::ffff:1.2.3.4/90"],"ports":[{}]},"status":{"loadBalancer":{"ingress":[{}]}}}`))
+	f.Add([]byte(`{"metadata":{"annotations":{"nginx.ingress.kubernetes.io/b":"","nginx.ingress.kubernetes.io/a":"1"}},"spec":{"defaultBackend":{},"rules":[{"http":{"paths":[{}]}}]}}`))
 	f.Add([]byte(`{"metadata":{"labels":{"kubernetes.io/service-name":"x"}},"addressType":"IPv6","ports":[{}],"endpoints":[{},{"hints":{}},{"addresses":["fe80::1%1"]}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if o := new(corev1.Service); json.Unmarshal(data, o) == nil {
@@ -43,6 +44,9 @@ func FuzzConvert(f *testing.F) {
 		}
 		if o := new(networkingv1.ServiceCIDR); json.Unmarshal(data, o) == nil {
 			checkPrefixes(t, ServiceCIDR(o).Prefixes)
+		}
+		if o := new(networkingv1.Ingress); json.Unmarshal(data, o) == nil {
+			checkIngress(t, Ingress(o))
 		}
 	})
 }
@@ -128,5 +132,20 @@ func checkProtocol(t *testing.T, p model.Protocol) {
 	t.Helper()
 	if p != model.TCP && p != model.UDP && p != model.SCTP {
 		t.Errorf("protocol %d", p)
+	}
+}
+
+// checkIngress looks up each annotation: they have to be in order for that.
+func checkIngress(t *testing.T, i *model.Ingress) {
+	t.Helper()
+	for _, a := range i.Annotations {
+		if value, ok := i.Annotations.Get(a.Name); !ok || value != a.Value {
+			t.Errorf("annotation %q is %q, want %q", a.Name, value, a.Value)
+		}
+	}
+	for _, a := range i.Status {
+		if a.Addr.IsValid() {
+			checkAddrs(t, a.Addr)
+		}
 	}
 }

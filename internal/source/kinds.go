@@ -49,7 +49,7 @@ func pageOf[T any, P object[T]](meta metav1.ListMeta, items []T) page {
 
 // newFeed returns the feed of kind, which writes into st.
 func newFeed(kind Kind, cfg Config, deps Deps, st *state, m *metrics) *feed {
-	c := converter{strings: newInterner(), omitPodNames: cfg.OmitPodNames, keepLabels: cfg.Labels}
+	c := converter{strings: newInterner(), omitPodNames: cfg.OmitPodNames, keepLabels: cfg.Labels, annotationPrefix: cfg.AnnotationPrefix}
 	switch kind {
 	case Services:
 		return feedOf(servicesResource(deps.Client, cfg), deps, st, m, c.service, (*edition).service)
@@ -61,6 +61,10 @@ func newFeed(kind Kind, cfg Config, deps Deps, st *state, m *metrics) *feed {
 		return feedOf(namespacesResource(deps.Client), deps, st, m, c.namespace, (*edition).namespace)
 	case Pods:
 		return feedOf(podsResource(deps.Client, cfg), deps, st, m, c.pod, (*edition).pod)
+	case Ingresses:
+		return feedOf(ingressesResource(deps.Client, cfg), deps, st, m, c.ingress, (*edition).ingress)
+	case IngressClasses:
+		return feedOf(ingressClassesResource(deps.Client), deps, st, m, IngressClass, (*edition).ingressClass)
 	default:
 		return feedOf(serviceCIDRsResource(deps.Client), deps, st, m, ServiceCIDR, (*edition).serviceCIDR)
 	}
@@ -87,7 +91,7 @@ func feedOf[T, V any, P object[T]](r resource, deps Deps, st *state, m *metrics,
 }
 
 func servicesResource(client kubernetes.Interface, cfg Config) resource {
-	api := client.CoreV1().Services(metav1.NamespaceAll)
+	api := client.CoreV1().Services(cfg.Namespace)
 	return resource{
 		kind: Services, label: cfg.ServiceSelector, watch: api.Watch,
 		list: func(ctx context.Context, o metav1.ListOptions) (page, error) {
@@ -101,7 +105,7 @@ func servicesResource(client kubernetes.Interface, cfg Config) resource {
 }
 
 func slicesResource(client kubernetes.Interface, cfg Config) resource {
-	api := client.DiscoveryV1().EndpointSlices(metav1.NamespaceAll)
+	api := client.DiscoveryV1().EndpointSlices(cfg.Namespace)
 	return resource{
 		kind: EndpointSlices, group: discoveryv1.GroupName, label: cfg.SliceSelector, watch: api.Watch,
 		list: func(ctx context.Context, o metav1.ListOptions) (page, error) {
@@ -157,6 +161,34 @@ func serviceCIDRsResource(client kubernetes.Interface) resource {
 				return page{}, err
 			}
 			return pageOf[networkingv1.ServiceCIDR](l.ListMeta, l.Items), nil
+		},
+	}
+}
+
+func ingressesResource(client kubernetes.Interface, cfg Config) resource {
+	api := client.NetworkingV1().Ingresses(cfg.Namespace)
+	return resource{
+		kind: Ingresses, group: networkingv1.GroupName, watch: api.Watch,
+		list: func(ctx context.Context, o metav1.ListOptions) (page, error) {
+			l, err := api.List(ctx, o)
+			if err != nil {
+				return page{}, err
+			}
+			return pageOf[networkingv1.Ingress](l.ListMeta, l.Items), nil
+		},
+	}
+}
+
+func ingressClassesResource(client kubernetes.Interface) resource {
+	api := client.NetworkingV1().IngressClasses()
+	return resource{
+		kind: IngressClasses, group: networkingv1.GroupName, watch: api.Watch,
+		list: func(ctx context.Context, o metav1.ListOptions) (page, error) {
+			l, err := api.List(ctx, o)
+			if err != nil {
+				return page{}, err
+			}
+			return pageOf[networkingv1.IngressClass](l.ListMeta, l.Items), nil
 		},
 	}
 }

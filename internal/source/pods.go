@@ -24,7 +24,7 @@ func (s *Source) PodAt(addr netip.Addr) (*model.Pod, bool) {
 }
 
 func podsResource(client kubernetes.Interface, cfg Config) resource {
-	api := client.CoreV1().Pods(metav1.NamespaceAll)
+	api := client.CoreV1().Pods(cfg.Namespace)
 	r := resource{
 		kind: Pods, watch: api.Watch,
 		list: func(ctx context.Context, o metav1.ListOptions) (page, error) {

@@ -12,6 +12,8 @@ type Source struct {
 	cfg   Config
 	state *state
 	feeds []*feed
+	// named are the kinds that are read by name.
+	named map[Kind]*named
 }
 
 // New returns a Source that reads nothing until Run.
@@ -28,6 +30,10 @@ func New(cfg Config, deps Deps) (*Source, error) {
 	for _, k := range cfg.Kinds {
 		s.feeds = append(s.feeds, newFeed(k, cfg, deps, s.state, m))
 	}
+	s.named = map[Kind]*named{
+		Secrets:    newNamed(secretsOf(deps.Client), cfg, m, s.state),
+		ConfigMaps: newNamed(configMapsOf(deps.Client), cfg, m, s.state),
+	}
 	return s, nil
 }
 
@@ -36,6 +42,9 @@ func (s *Source) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, f := range s.feeds {
 		wg.Go(func() { f.run(ctx) })
+	}
+	for _, n := range s.named {
+		wg.Go(func() { n.run(ctx) })
 	}
 	wg.Wait()
 	return nil

@@ -76,19 +76,22 @@ func (s *Subscription) signal() {
 type pending model.Changes
 
 func (p *pending) empty() bool {
-	return len(p.Services) == 0 && len(p.Nodes) == 0 && !p.ServiceCIDRs && !p.Namespaces
+	return len(p.Services) == 0 && len(p.Nodes) == 0 && !p.ServiceCIDRs && !p.Namespaces && len(p.Ingresses) == 0 &&
+		len(p.IngressStatuses) == 0 && !p.IngressClasses && len(p.Secrets) == 0 && len(p.ConfigMaps) == 0
 }
 
 func (p *pending) service(ref model.Ref) {
-	if p.Services == nil {
-		p.Services = map[model.Ref]struct{}{}
+	note(&p.Services, ref)
+}
+
+// note adds a name to a set, which may be nil.
+func note[K comparable](set *map[K]struct{}, name K) {
+	if *set == nil {
+		*set = map[K]struct{}{}
 	}
-	p.Services[ref] = struct{}{}
+	(*set)[name] = struct{}{}
 }
 
 func (p *pending) node(name string) {
-	if p.Nodes == nil {
-		p.Nodes = map[string]struct{}{}
-	}
-	p.Nodes[name] = struct{}{}
+	note(&p.Nodes, name)
 }
