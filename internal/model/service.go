@@ -85,6 +85,8 @@ type Service struct {
 	Headless     bool
 	ExternalName string
 	ExternalIPs  []netip.Addr
+	// IngressNames are the host names in status.loadBalancer.ingress; Ingress has the addresses.
+	IngressNames []string
 	Ingress      []BalancerAddress
 	Ports        []ServicePort
 	// AffinityTimeout is how long a client IP stays with its endpoint; 0 means no session affinity.

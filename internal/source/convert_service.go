@@ -61,6 +61,11 @@ func (c converter) service(o *corev1.Service) *model.Service {
 		s.ProxyName = c.strings.of(cmp.Or(name, "(empty)")) // the label counts, whatever its value
 	}
 	s.Labels = c.labels(o.Labels)
+	for _, e := range o.Status.LoadBalancer.Ingress {
+		if e.Hostname != "" {
+			s.IngressNames = append(s.IngressNames, e.Hostname)
+		}
+	}
 	if s.Type == model.ExternalName {
 		s.ExternalName = o.Spec.ExternalName
 	} else {
