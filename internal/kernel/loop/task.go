@@ -137,7 +137,12 @@ func (t *Task) resume() {
 
 // suspend hands over to the loop until the task is scheduled again.
 func (t *Task) suspend() {
+	t.endWithLoop()
 	t.yield(struct{}{})
+	t.endWithLoop()
+}
+
+func (t *Task) endWithLoop() {
 	if t.loop.stopped {
 		panic(ended{})
 	}
@@ -193,6 +198,7 @@ func (t *Task) Wake() {
 
 // Await runs f, which may block, on a goroutine and returns when f has. A panic of f is one of the task.
 func (t *Task) Await(f func()) {
+	t.endWithLoop()
 	var failed any
 	done := false
 	t.awaiting = true
