@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"regexp"
 	"time"
-
-	"github.com/switchyard-net/switchyard/internal/model"
 )
 
 // Global holds the settings of the entry as a whole: the keys of ingress-nginx's ConfigMap that do not stand behind an annotation,
@@ -21,10 +19,13 @@ type Global struct {
 	RealIP   RealIP
 	Gzip     Gzip
 	Log      Log
+	Stream   Stream
 	// NoTLSRedirect and NoAuth are prefixes of paths that are not redirected to https, and not asked for authentication.
 	NoTLSRedirect, NoAuth []string
-	// Auth is global-auth-url and its family, for locations that do not opt out; nil: off.
-	Auth *ExternalAuth
+	// Auth is global-auth-url and its family, for locations that do not opt out; nil: off. AuthProblem is why it is asked for but cannot
+	// be honoured: those locations answer 503 then.
+	Auth        *ExternalAuth
+	AuthProblem string
 	// AddHeaders are added to every response, SetHeaders to every request to a backend (add-headers, proxy-set-headers).
 	AddHeaders, SetHeaders []HeaderEdit
 	// HideHeaders are taken out of responses.
@@ -35,6 +36,8 @@ type Global struct {
 	Snippet, Server []Statement
 	// ServerTokens sends the header Server; NoRequestID makes no X-Request-ID of our own.
 	ServerTokens, NoRequestID bool
+	// BackendServer leaves the header Server of backends in responses; OriginalURI sends X-Original-URI to backends.
+	BackendServer, OriginalURI bool
 	// Trace asks for OpenTelemetry traces of every location (enable-opentelemetry).
 	Trace bool
 	// Drain is how long requests may still run once the process ends; 0: as the process was told.
@@ -53,7 +56,7 @@ type Policy struct {
 	StrictPaths bool
 	// Words are refused in values of annotations.
 	Words []string
-	// ResponseHeaders are the names that custom-headers may set; AllowHeaders is false for all of them.
+	// ResponseHeaders are the names that custom-headers may set.
 	ResponseHeaders []string
 }
 
@@ -75,7 +78,6 @@ type Client struct {
 	HTTP2             bool
 	Streams           int
 	Underscores       bool // header names with "_" are kept
-	KeepInvalid       bool // header names that are no tokens are kept: refused anyway, as ambiguous; only said
 }
 
 // UpstreamPool bounds the idle connections to backends.
@@ -96,13 +98,15 @@ type TLS struct {
 
 // RealIP says whose word about the client is believed.
 type RealIP struct {
-	// ForwardedHeaders believes the header Header from Trusted (use-forwarded-headers or enable-real-ip).
-	ForwardedHeaders bool
-	Header           string
+	// ForwardedHeaders believes all forwarding headers of Trusted (use-forwarded-headers), RealIP only the client's address in
+	// Header (enable-real-ip).
+	ForwardedHeaders, RealIP bool
+	Header                   string
 	// AppendFor appends to X-Forwarded-For instead of replacing it (compute-full-forwarded-for).
 	AppendFor     bool
 	ProxyProtocol bool
-	Trusted       []netip.Prefix
+	ProxyTimeout  time.Duration  // for the header of PROXY protocol
+	Trusted       []netip.Prefix // empty: everybody
 }
 
 // Gzip compresses responses.
@@ -115,9 +119,10 @@ type Gzip struct {
 
 // Log is the access log.
 type Log struct {
-	Off    bool
-	Format string // with variables; "": the default
-	JSON   bool   // values are escaped for JSON
+	Off, StreamOff bool
+	DefaultBackend bool   // also requests that only the default backend of the entry takes
+	Format         string // with variables; "": the default
+	JSON           bool   // values are escaped for JSON
 	// SkipPaths are paths whose requests are not logged.
 	SkipPaths *regexp.Regexp
 }
@@ -139,7 +144,11 @@ const (
 	Critical
 )
 
-// Lookup finds the Secrets' and ConfigMaps' values that settings refer to. A nil value was not read yet.
-type Lookup struct {
-	ConfigMap func(model.Ref) *model.ConfigMap
+// Stream is how TCP and UDP services are carried.
+type Stream struct {
+	Timeout     time.Duration // of silence
+	Next        bool          // another endpoint is tried where one cannot be connected to
+	NextTimeout time.Duration
+	NextTries   int
+	Responses   int // datagrams that end a UDP session
 }

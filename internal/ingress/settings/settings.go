@@ -28,6 +28,10 @@ type Settings struct {
 	Snippet    []Statement // of configuration-snippet, in order
 	Server     []Statement // of server-snippet, of the whole host
 	Aliases    []Alias
+	// Ciphers are those of TLS 1.2 that clients of the host may use; nil: the entry's. Of the whole host.
+	Ciphers []uint16
+	// NoGlobalAuth leaves out the authentication that the ConfigMap asks for on all locations.
+	NoGlobalAuth bool
 	// Passthrough hands the host's TLS connections to the backend undecrypted (ssl-passthrough).
 	Passthrough bool
 	// NoAccessLog leaves the requests out of the access log.
@@ -152,7 +156,7 @@ type Proxy struct {
 	// ConnectionHeader is sent as Connection to the backend; "": as the protocol asks.
 	ConnectionHeader string
 	Next             NextUpstream
-	// RedirectFrom and RedirectTo change Location and Refresh of responses; RedirectDefault is nginx's "default".
+	// RedirectFrom and RedirectTo change Location and Refresh of responses; RedirectFrom "default" is nginx's, "off" and "" are nothing.
 	RedirectFrom, RedirectTo string
 	RedirectOff              bool
 	// CookieDomain and CookiePath change Set-Cookie: pairs of from and to.
