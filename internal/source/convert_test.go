@@ -71,8 +71,9 @@ status:
 `))
 	equal(t, &model.Service{
 		Ref: model.Ref{Namespace: "shop", Name: "web"}, UID: "u1", Type: model.LoadBalancer,
-		ClusterIPs:  addrs("10.0.0.10", "fd00::10"),
-		ExternalIPs: addrs("192.0.2.7", "10.1.1.1"),
+		ClusterIPs:   addrs("10.0.0.10", "fd00::10"),
+		ExternalIPs:  addrs("192.0.2.7", "10.1.1.1"),
+		IngressNames: []string{"lb.example"},
 		Ingress: []model.BalancerAddress{
 			{Addr: netip.MustParseAddr("203.0.113.1")}, {Addr: netip.MustParseAddr("203.0.113.2"), Proxy: true}, {Addr: netip.MustParseAddr("203.0.113.3")},
 		},
