@@ -9,6 +9,7 @@ import (
 	"log/slog"
 
 	"github.com/switchyard-net/switchyard/internal/config"
+	"github.com/switchyard-net/switchyard/internal/kernel/conntrack"
 	"github.com/switchyard-net/switchyard/internal/kernel/ipset"
 	"github.com/switchyard-net/switchyard/internal/kernel/iptables"
 	"github.com/switchyard-net/switchyard/internal/kernel/ipvs"
@@ -154,12 +155,17 @@ func (i *instance) openIPVS(ctx context.Context, settings config.IPVS, log *slog
 		return nil, err
 	}
 	i.closers = append(i.closers, host)
+	tracker, err := conntrack.Open()
+	if err != nil {
+		return nil, err
+	}
+	i.closers = append(i.closers, tracker)
 	return ipvsmode.New(ipvsmode.Config{
 		Scheduler: settings.Scheduler,
 		Timeouts:  ipvs.Timeouts{TCP: settings.TCPTimeout, TCPFin: settings.TCPFinTimeout, UDP: settings.UDPTimeout},
 		StrictARP: settings.StrictARP,
 	}, ipvsmode.Deps{
-		Servers: servers, Sets: sets, Rules: rules, Routes: host, Sysctls: sysctl.Tree{}, Log: log,
+		Servers: servers, Sets: sets, Rules: rules, Routes: host, Tracker: tracker, Sysctls: sysctl.Tree{}, Log: log,
 		TakeOver: func(ctx context.Context) error { return cleanUp(ctx, i.kind, log) },
 	})
 }

@@ -36,7 +36,7 @@ func (n *Node) removeOthers(ctx context.Context) {
 // The pause between two looks at how many connections a mode that is left still has grows from the first to the last.
 const (
 	firstRetirePause = 200 * time.Millisecond
-	lastRetirePause  = 10 * time.Second
+	lastRetirePause  = 3 * time.Second
 )
 
 // CleanUp removes all that any mode of ours, or kube-proxy, made in the network namespace of the thread, and returns what
@@ -126,7 +126,7 @@ func retire(ctx context.Context, k kind, r proxy.Retirer, log *slog.Logger) erro
 			return err
 		}
 		if pause == firstRetirePause {
-			log.Info("established connections keep the rules of another mode until they end", "mode", k, "connections", left)
+			log.Info("connections keep the rules of another mode until they end", "mode", k, "connections", left)
 		}
 		select {
 		case <-ctx.Done():

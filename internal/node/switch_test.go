@@ -28,8 +28,11 @@ import (
 	"github.com/switchyard-net/switchyard/internal/lab/guesttest"
 )
 
-// patience is how long a test waits for what takes a moment.
-const patience = 3 * time.Minute
+// patience is how long a test waits for what takes a moment, and pause the time between two looks.
+const (
+	patience = 3 * time.Minute
+	pause    = 200 * time.Millisecond
+)
 
 // tour is a node that goes from mode to mode, and a client that connects through it all the time.
 type tour struct {
@@ -265,7 +268,7 @@ func (t *tour) present() []string {
 func (t *tour) eventually(what string, check func() error) {
 	t.Helper()
 	var err error
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(pause) {
 		if err = check(); err == nil {
 			return
 		}
@@ -346,7 +349,7 @@ func (t *tour) newStream() *stream {
 			select {
 			case <-s.end:
 				return
-			case <-time.After(time.Millisecond):
+			case <-time.After(5 * time.Millisecond): // the node needs time too, in a guest of one processor
 			}
 			s.count++
 			forgiven := s.forgiving.Load()

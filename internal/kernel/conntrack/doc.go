@@ -2,7 +2,7 @@
 // (linux/netfilter/nfnetlink_conntrack.h).
 //
 // UDP flows are listed and deleted: a datagram flow outlives its endpoint for as long as its client goes on sending. Of
-// all connections, Events tells when they begin, and Table.Lookup how one of them fares.
+// all connections, Events tells when they begin, Table.Lookup how one of them fares, and Table.Marked those of a mark.
 package conntrack
 
 import "net/netip"

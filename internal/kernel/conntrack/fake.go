@@ -14,9 +14,10 @@ type Fake struct {
 	// Fail, if set, is asked before each operation ("list", "delete") for the error to fail with.
 	Fail func(operation string) error
 
-	mu    sync.Mutex
-	flows []Flow // guarded by mu
-	lists int    // guarded by mu
+	mu     sync.Mutex
+	flows  []Flow       // of UDP; guarded by mu
+	others []Connection // guarded by mu
+	lists  int          // guarded by mu
 }
 
 // Add puts flows into the table and gives those without an ID one.
@@ -29,6 +30,29 @@ func (t *Fake) Add(flows ...Flow) {
 		}
 		t.flows = append(t.flows, f)
 	}
+}
+
+// Track has the table hold these besides what Add put into it, in place of those of the call before.
+func (t *Fake) Track(connections ...Connection) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.others = connections
+}
+
+// Marked is Table.Marked, of what Track was given.
+func (t *Fake) Marked(family model.Family, mark uint32) ([]Connection, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.fail("list"); err != nil {
+		return nil, err
+	}
+	var out []Connection
+	for _, c := range t.others {
+		if model.FamilyOf(c.Destination.Addr()) == family && c.Mark&mark == mark {
+			out = append(out, c)
+		}
+	}
+	return out, nil
 }
 
 // UDPFlows is Table.UDPFlows.

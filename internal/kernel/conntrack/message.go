@@ -18,9 +18,11 @@ const (
 	attrTupleReply = 2
 	attrStatus     = 3
 	attrProtoInfo  = 4
+	attrMark       = 8
 	attrReplyCount = 10 // CTA_COUNTERS_REPLY, only with net.netfilter.nf_conntrack_acct
 	attrID         = 12
 	attrZone       = 18
+	attrMarkMask   = 21
 	attrFilter     = 25 // Linux 5.8; older kernels ignore it and send every protocol
 
 	attrTupleIP    = 1
@@ -80,6 +82,15 @@ func dumpRequest(family model.Family) request {
 	return request{
 		kind: typeGet, flags: unix.NLM_F_DUMP, family: family,
 		attributes: append(nested(attrTupleOrig, protocol), nested(attrFilter, attribute(attrFilterOrigFlags, flags))...),
+	}
+}
+
+// markedRequest asks for all connections of a family whose mark has all of these bits.
+func markedRequest(family model.Family, mark uint32) request {
+	value := binary.BigEndian.AppendUint32(nil, mark)
+	return request{
+		kind: typeGet, flags: unix.NLM_F_DUMP, family: family,
+		attributes: append(attribute(attrMark, value), attribute(attrMarkMask, value)...),
 	}
 }
 
@@ -217,6 +228,8 @@ func parseConnection(payload []byte) (Connection, bool) {
 			c.Zone = uint16(number(value))
 		case attrStatus:
 			c.Status = Status(number(value))
+		case attrMark:
+			c.Mark = uint32(number(value))
 		case attrProtoInfo:
 			c.TCPState = parseTCPState(value)
 		case attrReplyCount:

@@ -65,22 +65,42 @@ func (t *Table) Close() error {
 func (t *Table) UDPFlows(family model.Family, keep func(Flow) bool) ([]Flow, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var flows []Flow
+	return dump(t, dumpRequest(family), func(message []byte) (Flow, bool) {
+		f, ok := parseUDPFlow(message)
+		return f, ok && keep(f)
+	})
+}
+
+// Marked returns the connections of a family whose mark has all of these bits. The error is ErrPartial if they are right
+// but may be incomplete.
+func (t *Table) Marked(family model.Family, mark uint32) ([]Connection, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return dump(t, markedRequest(family, mark), func(message []byte) (Connection, bool) {
+		c, ok := parseConnection(message)
+		return c, ok && c.Mark&mark == mark
+	})
+}
+
+// dump returns what parse accepts of a dump, which is taken again for as long as the kernel calls it inconsistent. t.mu must
+// be held.
+func dump[T any](t *Table, r request, parse func(message []byte) (T, bool)) ([]T, error) {
+	var list []T
 	for range dumpAttempts {
-		flows = flows[:0]
-		err := t.exchange(dumpRequest(family), func(message []byte) {
-			if f, ok := parseUDPFlow(message); ok && keep(f) {
-				flows = append(flows, f)
+		list = list[:0]
+		err := t.exchange(r, func(message []byte) {
+			if v, ok := parse(message); ok {
+				list = append(list, v)
 			}
 		})
 		if !errors.Is(err, unix.EINTR) {
 			if err != nil {
-				return nil, fmt.Errorf("list the %s flows that conntrack knows: %w", family, err)
+				return nil, fmt.Errorf("list the %s flows that conntrack knows: %w", r.family, err)
 			}
-			return flows, nil
+			return list, nil
 		}
 	}
-	return flows, ErrPartial
+	return list, ErrPartial
 }
 
 // Lookup returns how a connection fares that Events has told of; false: it is gone. The cost does not depend on how many

@@ -1,6 +1,7 @@
 package conntrack_test
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 
@@ -81,6 +82,51 @@ func TestUDPFlowsAreListedAndDeleted(t *testing.T) {
 				t.Errorf("after deletion: %v, %v; want the flow to %s alone", flows, err, other)
 			}
 		})
+	}
+}
+
+// TestMarkedConnections: those of the mark are listed, open until both ends have hung up.
+func TestMarkedConnections(t *testing.T) {
+	const mark = 0x8000
+	ns, table := tracked(t)
+	rule := "add rule ip t c tcp dport 7001 ct mark set 0xc000; add rule ip t c tcp dport 7002 ct mark set 0x4000"
+	if out, err := ns.Command(t.Context(), "nft", rule).CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v: %s", err, out)
+	}
+	var ends []net.Conn
+	for _, to := range []string{"127.0.0.1:7001", "127.0.0.1:7002"} {
+		address := netip.MustParseAddrPort(to)
+		listener, err := ns.Listen(t.Context(), "tcp4", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = listener.Close() })
+		client, err := ns.Dial(t.Context(), "tcp4", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends = append(ends, client, server)
+	}
+	list, err := table.Marked(model.IPv4, mark)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%v, %v; want one connection", list, err)
+	}
+	c := list[0]
+	if c.Destination.Port() != 7001 || c.Protocol != model.TCP || c.Mark != 0xc000 || c.TCPState != conntrack.Established || !c.Open() {
+		t.Errorf("listed as %+v", c)
+	}
+	for _, end := range ends {
+		end.Close()
+	}
+	if now, ok, err := table.Lookup(c); err != nil || !ok || now.Open() {
+		t.Errorf("once both have hung up: %+v, %v, %v", now, ok, err)
+	}
+	if list, err := table.Marked(model.IPv6, mark); err != nil || len(list) != 0 {
+		t.Errorf("IPv6: %v, %v; want none", list, err)
 	}
 }
 

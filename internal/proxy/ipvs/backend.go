@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/switchyard-net/switchyard/internal/kernel/conntrack"
 	"github.com/switchyard-net/switchyard/internal/kernel/ipset"
 	"github.com/switchyard-net/switchyard/internal/kernel/iptables"
 	"github.com/switchyard-net/switchyard/internal/kernel/ipvs"
@@ -76,6 +77,12 @@ type Routes interface {
 	Delivered(f model.Family) (mark uint32, err error)
 }
 
+// Tracker is the connection tracking of the backend's network namespace: a *conntrack.Table.
+type Tracker interface {
+	// Marked returns the connections of a family whose mark has all of these bits.
+	Marked(f model.Family, mark uint32) ([]conntrack.Connection, error)
+}
+
 // Sysctls are the settings of the backend's network namespace: a sysctl.Tree.
 type Sysctls interface {
 	Int(key string) (int, error)
@@ -88,6 +95,7 @@ type Deps struct {
 	Sets    Sets
 	Rules   Rules
 	Routes  Routes
+	Tracker Tracker
 	Sysctls Sysctls
 	Log     *slog.Logger
 	// TakeOver, if set, is called in the first Sync, when everything is there but what leads packets to IPVS. It has to
@@ -110,6 +118,9 @@ type Backend struct {
 	patience time.Duration
 	// replies is how long UDP replies are waited for: replyPatience, but in tests.
 	replies time.Duration
+	// memory is forgetPatience, but in tests, and closed since when no connection of a mode that is left is open.
+	memory time.Duration
+	closed time.Time
 	// prepared is true once the settings of the namespace are as they shall be.
 	prepared bool
 	// lacking are settings that could not be made.
@@ -141,13 +152,13 @@ type present struct {
 
 // New returns the backend. It touches nothing before the first Sync.
 func New(cfg Config, deps Deps) (*Backend, error) {
-	if deps.Servers == nil || deps.Sets == nil || deps.Rules == nil || deps.Routes == nil || deps.Sysctls == nil || deps.Log == nil {
+	if deps.Servers == nil || deps.Sets == nil || deps.Rules == nil || deps.Routes == nil || deps.Tracker == nil || deps.Sysctls == nil || deps.Log == nil {
 		return nil, fmt.Errorf("ipvs backend: all of Deps must be set")
 	}
 	if cfg.Scheduler == "" {
 		cfg.Scheduler = DefaultScheduler
 	}
-	b := &Backend{config: cfg, deps: deps, patience: dismissPatience, replies: replyPatience}
+	b := &Backend{config: cfg, deps: deps, patience: dismissPatience, replies: replyPatience, memory: forgetPatience}
 	for _, f := range []model.Family{model.IPv4, model.IPv6} {
 		b.families = append(b.families, &family{model: f, sets: familySets(f)})
 	}

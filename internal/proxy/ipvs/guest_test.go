@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-net/switchyard/internal/kernel/conntrack"
 	"github.com/switchyard-net/switchyard/internal/kernel/ipset"
 	"github.com/switchyard-net/switchyard/internal/kernel/iptables"
 	"github.com/switchyard-net/switchyard/internal/kernel/ipvs"
@@ -76,7 +77,12 @@ func depsIn(tb testing.TB, ns *lab.Namespace) Deps {
 			return err
 		}
 		tb.Cleanup(func() { _ = rules.Close() })
-		deps.Servers, deps.Sets, deps.Routes, deps.Rules = servers, sets, host, rules
+		table, err := conntrack.Open()
+		if err != nil {
+			return err
+		}
+		tb.Cleanup(func() { _ = table.Close() })
+		deps.Servers, deps.Sets, deps.Routes, deps.Rules, deps.Tracker = servers, sets, host, rules, table
 		return nil
 	}
 	if err := ns.Do(open); err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-net/switchyard/internal/kernel/conntrack"
 	"github.com/switchyard-net/switchyard/internal/kernel/ipset"
 	"github.com/switchyard-net/switchyard/internal/kernel/iptables"
 	"github.com/switchyard-net/switchyard/internal/kernel/ipvs"
@@ -23,6 +24,7 @@ type fakes struct {
 	sets    ipset.Fake
 	rules   iptables.Fake
 	routes  fakeRoutes
+	tracker conntrack.Fake
 	sysctls sysctl.Tree
 }
 
@@ -46,8 +48,8 @@ func newFakes(tb testing.TB) *fakes {
 
 func (f *fakes) deps() Deps {
 	return Deps{
-		Servers: &f.servers, Sets: &f.sets, Rules: &f.rules, Routes: &f.routes, Sysctls: f.sysctls,
-		Log: slog.New(slog.DiscardHandler),
+		Servers: &f.servers, Sets: &f.sets, Rules: &f.rules, Routes: &f.routes, Tracker: &f.tracker,
+		Sysctls: f.sysctls, Log: slog.New(slog.DiscardHandler),
 	}
 }
 
