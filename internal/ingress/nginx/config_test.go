@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,33 @@ func TestStringsArriveAsTheyAre(t *testing.T) {
 		}
 		if diff := cmp.Diff(s, got); diff != "" {
 			t.Errorf("string %d (-written +sent back):\n%s", i, diff)
+		}
+	}
+}
+
+// TestNginxTakesWhatIsRendered has nginx read a configuration with each string in all places.
+func TestNginxTakesWhatIsRendered(t *testing.T) {
+	home, err := nginxd.OpenHome(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := nginxd.New(nginxd.Config{Home: home}, slog.New(slog.NewTextHandler(t.Output(), nil)), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := Entry{Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, HTTPPort: 18080, Dir: home.Current(), Run: home.Run(), User: home.User(), Modules: home.Modules()}
+	for n, s := range nasty {
+		files, problems := Render(Input{Entry: entry, Table: everywhere(s)})
+		if len(problems) > 0 {
+			t.Logf("%q: %v", s, problems)
+		}
+		files[GenerationFile] = ""
+		dir, err := home.Write(uint64(n), files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Check(t.Context(), dir); err != nil {
+			t.Errorf("%q: %v", s, err)
 		}
 	}
 }
