@@ -31,7 +31,9 @@ type Deps struct {
 	PodAt func(netip.Addr) (plugin.Pod, bool)
 	// Search is the search list of the machine, fully qualified.
 	Search []string
-	Log    *slog.Logger
+	// Tried is server.Deps.Tried.
+	Tried func(error)
+	Log   *slog.Logger
 }
 
 // DNS is the cluster DNS of a process.
@@ -45,7 +47,7 @@ type DNS struct {
 func New(config server.Config, deps Deps) (*DNS, error) {
 	d := &DNS{deps: deps, live: zone.NewLive(zone.Config{PodNames: deps.Keeps.PodNames, Programmed: server.ObserveProgramming})}
 	var err error
-	d.server, err = server.New(config, server.Deps{Log: deps.Log, Plugin: plugin.Deps{
+	d.server, err = server.New(config, server.Deps{Log: deps.Log, Tried: deps.Tried, Plugin: plugin.Deps{
 		Live: d.live, Log: deps.Log, Keeps: deps.Keeps, Selector: deps.Selector, PodAt: deps.PodAt, Search: deps.Search,
 	}})
 	return d, err

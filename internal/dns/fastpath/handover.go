@@ -39,16 +39,16 @@ func (c *conversation) serve() {
 	case dns.MsgIgnore:
 		return
 	case dns.MsgReject:
-		c.refuse(header, dns.RcodeFormatError)
+		c.refuse(header, nil, dns.RcodeFormatError)
 		return
 	case dns.MsgRejectNotImplemented:
-		c.refuse(header, dns.RcodeNotImplemented)
+		c.refuse(header, nil, dns.RcodeNotImplemented)
 		return
 	case dns.MsgAccept:
 	}
 	request := new(dns.Msg)
 	if err := request.Unpack(c.packet); err != nil {
-		c.refuse(header, dns.RcodeFormatError)
+		c.refuse(header, request.Question, dns.RcodeFormatError)
 		return
 	}
 	c.request, c.cacheable = request, plain(c.packet)
@@ -61,11 +61,13 @@ func plain(packet []byte) bool {
 	return q.parse(packet) && q.cacheable()
 }
 
-// refuse answers a packet that cannot be understood: with its header alone, so that it amplifies nothing.
-func (c *conversation) refuse(header dns.Header, rcode int) {
+// refuse answers a packet that cannot be understood: with its header, and its question as far as that can be, so that it amplifies
+// nothing.
+func (c *conversation) refuse(header dns.Header, question []dns.Question, rcode int) {
 	reply := new(dns.Msg)
-	reply.Id, reply.Response, reply.Rcode = header.Id, true, rcode
+	reply.Id, reply.Response, reply.Rcode, reply.Question = header.Id, true, rcode, question
 	reply.RecursionDesired = header.Bits&bitRD != 0
+	reply.AuthenticatedData, reply.CheckingDisabled = header.Bits&bitAD != 0, header.Bits&bitCD != 0
 	if rcode == dns.RcodeNotImplemented {
 		reply.Opcode = int(header.Bits&opcodeMask) >> 11
 	}

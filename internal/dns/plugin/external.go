@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 
+	coredns "github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/pkg/dnsutil"
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
@@ -14,7 +15,7 @@ import (
 const longestChain = 10
 
 // external returns the answer for a name that is an alias for target, which is resolved further: by the table where it
-// is in our zones, else from the beginning of the chain. An alias that leads nowhere is left out, as in CoreDNS.
+// is in the same zone, else from the beginning of the chain. An alias that leads nowhere in its zone is left out, as in CoreDNS.
 func (h *Handler) external(ctx context.Context, state request.Request, target string) (*dns.Msg, error) {
 	records, truncated := h.follow(ctx, state, target, nil)
 	if len(records) == 0 {
@@ -38,6 +39,9 @@ func (h *Handler) follow(ctx context.Context, state request.Request, target stri
 	if dns.IsSubDomain(state.Name(), target) || len(before) > longestChain || dnsutil.DuplicateCNAME(alias, before) {
 		return nil, false
 	}
+	if !dns.IsSubDomain(coredns.Zones(h.options.Zones).Matches(state.Name()), target) {
+		return h.lookup(ctx, state, alias)
+	}
 	next := state.NewWithQuestion(target, state.QType())
 	answer, reply, err := h.ask(h.zones.Live().Table(), target, state.QType())
 	switch {
@@ -54,10 +58,14 @@ func (h *Handler) follow(ctx context.Context, state request.Request, target stri
 			return nil, truncated
 		}
 		return append([]dns.RR{alias}, records...), truncated
-	case reply.Cause == zone.Fallthrough:
-		return nil, false
 	}
-	m, err := h.upstream.Lookup(ctx, state, target, state.QType())
+	return nil, false
+}
+
+// lookup returns an alias for a name outside of the zone, and what the whole chain says of that name: the alias stays even if it leads
+// nowhere.
+func (h *Handler) lookup(ctx context.Context, state request.Request, alias *dns.CNAME) ([]dns.RR, bool) {
+	m, err := h.upstream.Lookup(ctx, state, alias.Target, state.QType())
 	if err != nil || m == nil {
 		return nil, false
 	}

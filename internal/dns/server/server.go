@@ -27,6 +27,8 @@ type Config struct {
 	Corefile string
 	// Zone is the cluster's domain; empty: cluster.local. It means nothing where there is a Corefile.
 	Zone string
+	// Changed tells that the Corefile may have changed, for one that has the directive reload: it need not wait for its interval. May be nil.
+	Changed <-chan struct{}
 	// OnNode makes the default DefaultOnNode.
 	OnNode bool
 	// Bind are the addresses to listen on of server blocks without the directive bind; empty: all of the host's.
@@ -53,6 +55,9 @@ func (c Config) corefile() (Corefile, error) {
 type Deps struct {
 	Plugin plugin.Deps
 	Log    *slog.Logger
+	// Tried, if set, is told of each Corefile that was tried after the first: nil if it is being served, else what is wrong with it,
+	// and that the last good one stays.
+	Tried func(error)
 }
 
 // maxSockets is where more sockets stop to be worth their memory; a socket takes what about 200,000 queries a second cost.
@@ -123,8 +128,9 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.stop()
 	for {
 		var tick <-chan time.Time
+		var changed <-chan struct{}
 		if interval := reloadInterval(current); interval > 0 && s.config.Corefile != "" {
-			tick = time.After(interval)
+			tick, changed = time.After(interval), s.config.Changed
 		}
 		select {
 		case <-ctx.Done():
@@ -133,6 +139,7 @@ func (s *Server) Run(ctx context.Context) error {
 			s.attach()
 			continue
 		case <-tick:
+		case <-changed:
 		}
 		current, hash = s.reload(current, hash)
 	}
@@ -206,7 +213,7 @@ func (s *Server) reload(current *caddy.Instance, hash string) (*caddy.Instance, 
 	in, now, err := s.read()
 	if err != nil {
 		if s.process.failed(err.Error()) {
-			s.deps.Log.Error("the Corefile cannot be read; serving by the last good one", "error", err)
+			s.tried(fmt.Errorf("the Corefile cannot be read; serving by the last good one: %w", err))
 		}
 		return current, hash
 	}
@@ -219,7 +226,7 @@ func (s *Server) reload(current *caddy.Instance, hash string) (*caddy.Instance, 
 	}
 	if err != nil {
 		s.process.failed("")
-		s.deps.Log.Error("the new Corefile is refused; serving by the last good one", "error", locate(err, in.parsed))
+		s.tried(fmt.Errorf("the new Corefile is refused; serving by the last good one: %w", locate(err, in.parsed)))
 		return current, now
 	}
 	s.process.version(now)
@@ -229,7 +236,18 @@ func (s *Server) reload(current *caddy.Instance, hash string) (*caddy.Instance, 
 	s.mu.Unlock()
 	s.detach()
 	s.attach()
+	s.tried(nil)
 	return next, now
+}
+
+// tried says what has become of a Corefile.
+func (s *Server) tried(err error) {
+	if err != nil {
+		s.deps.Log.Error("DNS", "error", err)
+	}
+	if s.deps.Tried != nil {
+		s.deps.Tried(err)
+	}
 }
 
 // arrive takes note of a server. One whose address has a listener already gets its questions at once: the plugins of the one before are
