@@ -35,7 +35,7 @@ func (c *conn) data(h frameHeader, payload []byte) error {
 func (c *conn) strayData(h frameHeader, s *stream) error {
 	if s == nil {
 		if _, ours := c.retired.find(h.streamID); ours {
-			return nil // it was sent before our RST_STREAM was received; the windows bound it
+			return c.overhead("DATA of a stream that was reset") // it may have been sent before RST_STREAM was received
 		}
 	}
 	return streamError{h.streamID, codeStreamClosed, "DATA after the end of a stream"}
