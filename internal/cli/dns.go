@@ -228,4 +228,6 @@ func addNodeDNSFlags(flags *pflag.FlagSet, d *config.DNS) {
 	flags.StringVar(&d.Zone, "dns-zone", d.Zone, "the cluster's domain, where there is no --dns-corefile (empty: cluster.local)")
 	flags.StringVar(&d.Service, "dns-service", d.Service, "Service of the cluster DNS, as namespace/name (empty: kube-system/kube-dns)")
 	flags.Var((*listFlag)(&d.LocalAddresses), "dns-local-addresses", "serve on these addresses of the node besides, such as 169.254.20.10")
+	flags.BoolVar(&d.NodeAddresses, "dns-node-addresses", d.NodeAddresses,
+		"serve on the node's own addresses too, for other nodes: as an endpoint of the Service (such as of a pod in the host's network)")
 }

@@ -20,6 +20,8 @@ type DNS struct {
 	Service string `json:"service,omitempty"`
 	// LocalAddresses are served besides, link-local ones such as 169.254.20.10.
 	LocalAddresses []string `json:"localAddresses,omitempty"`
+	// NodeAddresses serves on the addresses of the Node object too, so that the node can be an endpoint of the Service.
+	NodeAddresses bool `json:"nodeAddresses,omitempty"`
 }
 
 // ServiceName returns the namespace and the name of the Service.

@@ -10,7 +10,7 @@ import (
 const dnsHeader = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"
 
 func TestDNSOfTheFile(t *testing.T) {
-	kp, err := ParseKubeProxy(strings.NewReader(dnsHeader + "switchyard: {dns: {enabled: true, localAddresses: [169.254.20.10]}}"))
+	kp, err := ParseKubeProxy(strings.NewReader(dnsHeader + "switchyard: {dns: {enabled: true, localAddresses: [169.254.20.10], nodeAddresses: true}}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -18,7 +18,7 @@ func TestDNSOfTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := DNS{Enabled: true, LocalAddresses: []string{"169.254.20.10"}}
+	want := DNS{Enabled: true, LocalAddresses: []string{"169.254.20.10"}, NodeAddresses: true}
 	if diff := cmp.Diff(want, n.DNS); diff != "" {
 		t.Error(diff)
 	}

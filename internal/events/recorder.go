@@ -65,6 +65,11 @@ func (r *Recorder) ServiceNormal(s *model.Service, reason, message string) {
 	r.add(event{corev1.EventTypeNormal, reference(s), reason, message})
 }
 
+// ConfigMapEvent records on a ConfigMap what has become of it; kind is one of corev1.EventType….
+func (r *Recorder) ConfigMapEvent(c *corev1.ConfigMap, kind, reason, message string) {
+	r.add(event{kind, corev1.ObjectReference{APIVersion: "v1", Kind: "ConfigMap", Namespace: c.Namespace, Name: c.Name, UID: c.UID}, reason, message})
+}
+
 func reference(s *model.Service) corev1.ObjectReference {
 	return corev1.ObjectReference{APIVersion: "v1", Kind: "Service", Namespace: s.Ref.Namespace, Name: s.Ref.Name, UID: types.UID(s.UID)}
 }

@@ -36,6 +36,8 @@ type Deps struct {
 	Settled func()
 	// Search is the search list of the host, fully qualified, for the DNS.
 	Search []string
+	// Corefile is for a caller that puts the file of config.DNS.Corefile there and knows when it changes.
+	Corefile CorefileDeps
 	// About is what the metrics port shows of the process besides the proxy's own: Configuration, Flags and Version.
 	About proxy.Status
 }
@@ -76,16 +78,14 @@ func New(ctx context.Context, cfg config.Node, deps Deps) (*Node, error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := proxy.NewMetrics(registry, mode.kind.mode)
 	dnsServer := server.Config{Corefile: cfg.DNS.Corefile, Zone: cfg.DNS.Zone, OnNode: true}
-	reads, dnsNeeds, err := sourceConfig(cfg.Name, dnsServer, cfg.DNS.Enabled)
-	if err != nil {
-		return nil, err
-	}
-	src, err := source.New(reads, source.Deps{Client: deps.Client, Log: deps.Log, Metrics: registry})
+	dnsServer.Changed = deps.Corefile.Changed
+	needs := dnsNeeds(cfg.DNS, dnsServer, deps)
+	src, err := source.New(sourceConfig(cfg.Name, needs, cfg.DNS.Enabled), source.Deps{Client: deps.Client, Log: deps.Log, Metrics: registry})
 	if err != nil {
 		return nil, err
 	}
 	return &Node{
-		config: cfg, dns: dnsServer, dnsNeeds: dnsNeeds, mode: mode, plan: planConfig, deps: deps, registry: registry, metrics: metrics, source: src,
+		config: cfg, dns: dnsServer, dnsNeeds: needs, mode: mode, plan: planConfig, deps: deps, registry: registry, metrics: metrics, source: src,
 		events: events.New(events.Config{NodeName: cfg.Name}, events.Deps{Client: deps.Client, Log: deps.Log}),
 		health: proxy.NewHealth(2*proxy.SyncPeriodOf(cfg.Sync.Period), metrics),
 	}, nil

@@ -13,11 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/switchyard-net/switchyard/internal/kernel/nft"
 	"github.com/switchyard-net/switchyard/internal/kernel/route"
+	"github.com/switchyard-net/switchyard/internal/kernel/sysctl"
 )
 
 // Table is the name of the nftables tables, one a family.
@@ -33,7 +35,7 @@ func Hold(ctx context.Context, addrs []netip.Addr, port uint16) error {
 		return err
 	}
 	defer host.Close()
-	if err := host.SetLocal(addrs); err != nil {
+	if err := errors.Join(host.SetLocal(addrs), allowBinding(addrs)); err != nil {
 		return err
 	}
 	return eachFamily(func(conn *nft.Conn, f nft.Family) error {
@@ -50,7 +52,21 @@ func Hold(ctx context.Context, addrs []netip.Addr, port uint16) error {
 	})
 }
 
-// Release removes everything, and reports whether there was something. It is idempotent.
+// allowBinding lets servers be bound to IPv6 addresses that are local by a route alone; to such of IPv4 they may be in any case. The
+// setting stays: others may have come to need it.
+func allowBinding(addrs []netip.Addr) error {
+	const key = "net.ipv6.ip_nonlocal_bind"
+	kernel := sysctl.Tree{}
+	if !slices.ContainsFunc(addrs, netip.Addr.Is6) {
+		return nil
+	}
+	if value, err := kernel.Int(key); err == nil && value != 0 {
+		return nil
+	}
+	return kernel.SetInt(key, 1)
+}
+
+// Release removes everything but that setting, and reports whether there was something. It is idempotent.
 func Release(ctx context.Context) (found bool, err error) {
 	host, err := route.Open()
 	if err != nil {

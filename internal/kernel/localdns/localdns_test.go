@@ -99,11 +99,12 @@ func tracked(t *testing.T, node *lab.Namespace) string {
 func TestServedHereWhileTheServerIsThere(t *testing.T) {
 	topology := lab.ForTest(t)
 	pods, others := topology.LAN("pods"), topology.LAN("others")
-	pod := topology.Host(pods, "pod", "10.244.0.2/24")
-	node := topology.Host(pods, "node", "10.244.0.1/24")
+	pod := topology.Host(pods, "pod", "10.244.0.2/24", "fd00:10:244::2/64")
+	node := topology.Host(pods, "node", "10.244.0.1/24", "fd00:10:244::1/64")
 	topology.Must(others.Join(node, "eth1", netip.MustParsePrefix("192.0.2.1/24")))
 	elsewhere := topology.Host(others, "elsewhere", "192.0.2.2/24")
 	topology.Must(pod.AddDefaultRoute(netip.MustParseAddr("10.244.0.1")))
+	topology.Must(pod.AddDefaultRoute(netip.MustParseAddr("fd00:10:244::1")))
 	topology.Must(elsewhere.AddDefaultRoute(netip.MustParseAddr("192.0.2.1")))
 	topology.Must(node.SetSysctl("net.ipv4.ip_forward", "1"))
 	out, err := node.Command(t.Context(), "nft",
@@ -123,7 +124,7 @@ func TestServedHereWhileTheServerIsThere(t *testing.T) {
 	}
 	check("before", "elsewhere")
 
-	addrs := []netip.Addr{netip.MustParseAddr(service), netip.MustParseAddr("169.254.20.10")}
+	addrs := []netip.Addr{netip.MustParseAddr(service), netip.MustParseAddr("169.254.20.10"), netip.MustParseAddr("fd00:10:96::a")}
 	hold := func() error { return Hold(t.Context(), addrs, 53) }
 	topology.Must(node.Do(hold))
 	check("without a server here", "elsewhere")
@@ -133,6 +134,7 @@ func TestServedHereWhileTheServerIsThere(t *testing.T) {
 
 	stop := serve(t, node, service+":53", "here")
 	serve(t, node, "169.254.20.10:53", "link-local")
+	serve(t, node, "[fd00:10:96::a]:53", "here, by IPv6")
 	before := tracked(t, node)
 	check("with a server here", "here")
 	if after := tracked(t, node); strings.Count(after, service) > strings.Count(before, service) {
@@ -140,6 +142,11 @@ func TestServedHereWhileTheServerIsThere(t *testing.T) {
 	}
 	if got := ask(t, pod, "udp", "169.254.20.10:53"); got != "link-local" {
 		t.Errorf("the link-local address: %s", got)
+	}
+	for _, network := range []string{"udp", "tcp"} {
+		if got := ask(t, pod, network, "[fd00:10:96::a]:53"); got != "here, by IPv6" {
+			t.Errorf("the IPv6 address, over %s: %s", network, got)
+		}
 	}
 	topology.Must(node.Do(hold)) // again, as after a restart
 	check("after a restart", "here")
