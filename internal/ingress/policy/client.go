@@ -58,6 +58,7 @@ func (e *Entry) Begin(x *Exchange) {
 	x.Method = r.Method
 	x.own.peer = x.Client
 	if e.believe.ForwardedHeaders && e.believe.trusts(x.Client) {
+		x.own.believed, x.own.full = true, e.believe.AppendFor
 		e.believe.headers(x)
 	}
 }

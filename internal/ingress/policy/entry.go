@@ -1,6 +1,9 @@
 package policy
 
 import (
+	"net/http"
+	"sync/atomic"
+
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
 	"github.com/switchyard-net/switchyard/internal/ingress/settings"
 )
@@ -12,6 +15,13 @@ type Entry struct {
 	state   *State
 	ports   Ports
 	believe believe
+
+	block     []step
+	addFields []edit   // of every response
+	setFields []edit   // of every request to a backend
+	hidden    [][]byte // fields of backends' responses
+	hsts      []byte   // nil: not sent
+	err       error    // closes all locations
 }
 
 // Ports are the listening ports that clients know as 80 and 443: redirects do not name them.
@@ -19,24 +29,67 @@ type Ports struct{ HTTP, HTTPS uint16 }
 
 // State is what outlives tables and changes of the ConfigMap: buckets of limits, counts of connections, answers of authentication.
 // All of it is bounded.
-type State struct{}
+type State struct {
+	zones     *zones
+	passwords *verdicts
+	answers   *answers
+	nonces    *nonces
+	mirrors   atomic.Int64 // copies under way
+	transport http.RoundTripper
+}
 
-// NewState returns an empty State.
-func NewState() *State { return &State{} }
+// NewState returns an empty State. Requests to authentication servers and mirrors go by transport; nil: one of its own.
+func NewState(transport http.RoundTripper) *State {
+	if transport == nil {
+		transport = newTransport()
+	}
+	return &State{zones: newZones(), passwords: newVerdicts(), answers: newAnswers(), nonces: newNonces(), transport: transport}
+}
 
 // NewEntry prepares the settings of the entry as a whole.
 func NewEntry(global *settings.Global, state *State, ports Ports) *Entry {
-	return &Entry{global: global, state: state, ports: ports, believe: newBelieve(&global.RealIP)}
+	e := &Entry{global: global, state: state, ports: ports, believe: newBelieve(&global.RealIP), hsts: hstsValue(&global.HSTS)}
+	e.block = e.blocks()
+	c := compiler{Policy: &Policy{entry: e}}
+	e.addFields = c.headerEdits("add-headers", global.AddHeaders)
+	e.setFields = c.headerEdits("proxy-set-headers", global.SetHeaders)
+	e.err = c.err
+	for _, name := range global.HideHeaders {
+		if !isEngines(name) {
+			e.hidden = append(e.hidden, fixedValue(name))
+		}
+	}
+	return e
 }
 
-// Compile returns the policy of a location, nil if nothing is asked for.
+// Compile returns the policy of a location, nil if nothing is asked for. A text of the Ingress that cannot be compiled, which
+// settings should have refused, closes the location: what it was to protect stays protected.
 func (e *Entry) Compile(h *route.Host, l *route.Location) *Policy {
-	p := &Policy{entry: e, host: h, location: l, settings: l.Settings}
-	if l.Denied != "" {
-		p.steps = append(p.steps, func(x *Exchange) bool { return x.answer(503, ReasonDenied) })
+	c := compiler{Policy: &Policy{entry: e, host: h, location: l, settings: l.Settings}, err: e.err}
+	c.rewritePhase()
+	c.preaccessPhase()
+	c.accessPhase()
+	c.mirror()
+	c.requestEdits()
+	c.responseEdits()
+	c.errorPages()
+	c.balancing()
+	if c.affinity != nil || c.canary != nil {
+		c.response = append(c.response, setSession)
 	}
-	if p.empty() {
+	if c.err != nil {
+		return &Policy{entry: e, host: h, location: l, settings: l.Settings, steps: []step{closed(c.err.Error())}}
+	}
+	if c.empty() {
 		return nil
 	}
-	return p
+	return c.Policy
+}
+
+// closed answers 503 to every request: why is in the reason's detail, for logs.
+func closed(why string) step {
+	return func(x *Exchange) bool {
+		x.Answer.Detail = why
+		return x.answer(503, ReasonDenied)
+	}
 }

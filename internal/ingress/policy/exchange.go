@@ -31,7 +31,9 @@ type Exchange struct {
 	Host     *route.Host
 	Location *route.Location
 	// Pools gives the endpoints of a backend: the table.
-	Pools interface{ Pool(*route.Backend) *route.Pool }
+	Pools interface {
+		Pool(*route.Backend) *route.Pool
+	}
 
 	// Set by Entry.Begin. Scheme is "http" or "https" as the client has used it, Authority its host with port, Port its port, as far as
 	// forwarding headers are trusted. Client is its address; Request.Client is set to it.
@@ -67,6 +69,8 @@ type Answer struct {
 	Body []byte
 	// Reason is why, for logs and metrics: one of the constants Reason….
 	Reason string
+	// Detail is what more there is to say, for logs only; often "".
+	Detail string
 }
 
 // The reasons of our own answers, as logs and metrics name them.
@@ -111,7 +115,88 @@ func (e Edits) HasName(name string) bool {
 
 // state is what the policies keep of a request between their phases.
 type state struct {
-	arena   arena
-	request balance.Request
-	peer    netip.Addr // who has connected, or whom PROXY protocol names
+	arena    arena
+	request  balance.Request
+	peer     netip.Addr // who has connected, or whom PROXY protocol names
+	ours     bool       // Answer is sent, and not a backend's
+	response *message.Response
+	// variables are those that snippets have set; hits are the statements whose condition was met.
+	variables [][]byte
+	hits      []int
+	// subject and match are those of the last pattern: match has the places of its captures.
+	subject []byte
+	match   []int
+	cert    *clientCert
+	held    *conns // what a place is held of; nil: nothing
+	session session
+	// cookies are those of the authentication server, for responses that add_header adds to, or for all.
+	cookies       [][]byte
+	alwaysCookies bool
+	// believed says that forwarding headers of the client are, full that they are appended to.
+	believed, full bool
+}
+
+// capture returns the nth capture of the last pattern.
+func (s *state) capture(n int) []byte {
+	if 2*n+1 >= len(s.match) || s.match[2*n] < 0 {
+		return nil
+	}
+	return s.subject[s.match[2*n]:s.match[2*n+1]]
+}
+
+// variable returns what a snippet has set.
+func (s *state) variable(slot int) []byte {
+	if slot >= len(s.variables) {
+		return nil
+	}
+	return s.variables[slot]
+}
+
+// now is the engine's clock.
+func (x *Exchange) now() time.Time { return x.Engine.Now() }
+
+// connScheme is the scheme of the connection itself, nginx's $scheme.
+func (x *Exchange) connScheme() string {
+	if x.Request.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// End frees what the request has held, such as its place under a limit of connections. The Exchange can be used again.
+func (x *Exchange) End() {
+	own := &x.own
+	if own.held != nil {
+		own.held.leave(x.Client)
+	}
+	own.request.Reset()
+	own.arena.reset()
+	clear(x.Edits)
+	clear(x.Answer.Header)
+	clear(own.variables)
+	clear(own.cookies)
+	*x = Exchange{Edits: x.Edits[:0], Answer: Answer{Header: x.Answer.Header[:0]}, own: state{
+		arena: own.arena, request: own.request, variables: own.variables[:0], hits: own.hits[:0], cert: own.cert, cookies: own.cookies[:0],
+	}}
+}
+
+// answer ends the request by an answer with the engine's page for status.
+func (x *Exchange) answer(status int, reason string) bool {
+	x.Answer.Status, x.Answer.Reason, x.own.ours = status, reason, true
+	return false
+}
+
+// edit sets a field of the request to the backend, or removes it where value is empty. Framing and the connection are the engine's.
+func (x *Exchange) edit(name, value []byte) {
+	if message.Equal(name, "Host") {
+		x.HostField = value
+		return
+	}
+	for i := range x.Edits {
+		if equalFold(x.Edits[i].Name, name) {
+			x.Edits[i].Value = value
+			return
+		}
+	}
+	x.Edits = append(x.Edits, message.Field{Name: name, Value: value})
 }

@@ -19,13 +19,21 @@ type Policy struct {
 	// edits change the request to the backend, response its response.
 	edits    []func(*Exchange)
 	response []func(*Exchange, *message.Response)
+	// pages are the statuses that an error page of backend page stands for.
+	pages map[int]bool
+	page  *route.Backend
+
+	affinity *affinity // nil: none
+	hash     *template // of upstream-hash-by; nil: none
+	canary   *canary   // nil: none
 }
 
 // step is one decision: false ends the request with x.Answer.
 type step func(*Exchange) bool
 
 func (p *Policy) empty() bool {
-	return len(p.steps) == 0 && len(p.edits) == 0 && len(p.response) == 0
+	return len(p.steps) == 0 && len(p.edits) == 0 && len(p.response) == 0 && p.pages == nil &&
+		p.affinity == nil && p.hash == nil && p.canary == nil
 }
 
 // Admit runs all that comes before the backend. It returns false if x.Answer is to be sent, which goes through Intercept and
@@ -44,13 +52,19 @@ func (p *Policy) Admit(x *Exchange) bool {
 
 // Backend returns where the request goes: the location's backend, or that of its canary; nil: nowhere.
 func (p *Policy) Backend(x *Exchange) *route.Backend {
-	return x.Location.Backend
+	if p == nil || p.canary == nil {
+		return x.Location.Backend
+	}
+	return p.canary.choose(x)
 }
 
 // Pick returns an endpoint of group, which Balancer.Group has returned for Backend's backend; called again after a failure, another
 // one; nil: there is none left.
 func (p *Policy) Pick(x *Exchange, group *balance.Group) *balance.Endpoint {
-	return group.Pick(&x.own.request, x.Engine.Now())
+	if p == nil || p.affinity == nil && p.canary == nil && p.hash == nil {
+		return group.Pick(&x.own.request, x.now())
+	}
+	return p.pick(x, group)
 }
 
 // Request settles what changes in the request to the backend: Method, Target, HostField, Edits.
@@ -63,35 +77,13 @@ func (p *Policy) Request(x *Exchange) {
 	}
 }
 
-// Intercept returns where an error page comes from instead of an answer with this status; nil: the answer is sent as it is. own says
-// that it is our own answer and not the backend's. The request for the page is the one that Request would send, with x.Method,
-// x.Target, x.HostField and x.Edits as Intercept has set them, and without a body. A page that cannot be had, or whose status says
-// that all is well where access was denied, does not change the status.
-func (p *Policy) Intercept(x *Exchange, status int, own bool) *route.Backend {
-	return nil
-}
-
 // Response changes the head of a response, of a backend or our own, before it is sent.
 func (p *Policy) Response(x *Exchange, r *message.Response) {
 	if p == nil {
 		return
 	}
+	x.own.response = r
 	for _, edit := range p.response {
 		edit(x, r)
 	}
-}
-
-// End frees what the request has held, such as its place under a limit of connections. The Exchange can be used again.
-func (x *Exchange) End() {
-	own := &x.own
-	own.request.Reset()
-	own.arena.reset()
-	clear(x.Edits)
-	*x = Exchange{Edits: x.Edits[:0], Answer: Answer{Header: x.Answer.Header[:0]}, own: state{arena: own.arena, request: own.request}}
-}
-
-// answer ends the request by an answer with the engine's page for status.
-func (x *Exchange) answer(status int, reason string) bool {
-	x.Answer.Status, x.Answer.Reason = status, reason
-	return false
 }
