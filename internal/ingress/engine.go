@@ -23,8 +23,10 @@ type Engine interface {
 
 // Routes makes tables of snapshots. It is used by one goroutine.
 type Routes interface {
-	// References returns the Secrets that an Ingress names, each once.
+	// References and ConfigMaps return the Secrets and the ConfigMaps that an Ingress names, each once, as far as the settings of
+	// the table made last let it.
 	References(*model.Ingress) []model.Ref
+	ConfigMaps(*model.Ingress) []model.Ref
 	// Update returns the table of a snapshot that differs in changes from the one before, with all that is wrong in it.
 	Update(*model.Snapshot, model.Changes) (*route.Table, []route.Problem)
 }
