@@ -159,6 +159,9 @@ func (c *Conn) Close() error {
 	if c.closed {
 		return net.ErrClosed
 	}
+	if len(c.queue) > 0 {
+		c.drain() // such as the last words of TLS
+	}
 	c.closed, c.readable, c.writable = true, true, true
 	c.queue, c.back = nil, nil
 	for _, w := range []*waiting{&c.in, &c.out} {
