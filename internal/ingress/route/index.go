@@ -97,8 +97,14 @@ func (e *edit) resize(size int) {
 	}
 }
 
+// done returns the index after the changes.
+func (e *edit) done() index { return e.index }
+
 // set gives name to host; a nil host removes the name.
 func (e *edit) set(name string, host *Host) {
+	if host == nil && e.get(name) == nil {
+		return
+	}
 	hash := maphash.String(e.seed, name)
 	at := hash >> chunkBits & uint64(len(e.dir)-1)
 	if !e.own[at] {

@@ -328,3 +328,30 @@ func (p *parser) ciphers(name, list string) []uint16 {
 	}
 	return suites
 }
+
+// References returns the ConfigMaps that an Ingress names, each once, also those it may not refer to.
+func References(ing *model.Ingress) []model.Ref {
+	var out []model.Ref
+	for _, name := range []string{"custom-headers", "auth-proxy-set-headers", "fastcgi-params-configmap"} {
+		value, ok := ing.Annotations.Get(name)
+		if !ok {
+			continue
+		}
+		ref, err := parseRef(strings.ReplaceAll(value, " ", ""), ing.Ref.Namespace, false)
+		if err == nil && !slices.Contains(out, ref) {
+			out = append(out, ref)
+		}
+	}
+	return out
+}
+
+// GlobalReferences returns the ConfigMaps that the ConfigMap of the entry names.
+func GlobalReferences(m *model.ConfigMap) []model.Ref {
+	var out []model.Ref
+	for _, key := range []string{"add-headers", "proxy-set-headers"} {
+		if ref, err := parseRef(strings.TrimSpace(m.Data[key]), m.Ref.Namespace, false); err == nil {
+			out = append(out, ref)
+		}
+	}
+	return out
+}
