@@ -2,14 +2,16 @@ package route
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
 	"github.com/switchyard-net/switchyard/internal/model"
 )
 
-// Hosts returns the hosts in the order of their names, without the default one, but with those that only redirect to another.
-func (t *Table) Hosts() []*Host {
+// Hosts returns the hosts in the order of their names, each once: without the default one, but with those that only redirect to
+// another.
+func (t *Table) Hosts() iter.Seq[*Host] {
 	var out []*Host
 	for name, h := range t.hosts.all() {
 		if name == h.Name {
@@ -22,13 +24,13 @@ func (t *Table) Hosts() []*Host {
 		}
 	}
 	slices.SortFunc(out, func(a, b *Host) int { return strings.Compare(a.Name, b.Name) })
-	return out
+	return slices.Values(out)
 }
 
 // Dump returns the table as text for people and golden files: hosts in the order of their names, locations in that of nginx.
 func (t *Table) Dump() string {
 	var b strings.Builder
-	for _, h := range t.Hosts() {
+	for h := range t.Hosts() {
 		t.DumpHost(&b, h)
 	}
 	if t.Default != nil {
