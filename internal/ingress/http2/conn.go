@@ -58,7 +58,8 @@ type conn struct {
 
 	streams map[uint32]*stream
 	retired retired
-	greeted bool // the peer's first SETTINGS have come
+	greeted bool   // the peer's first SETTINGS have come
+	hello   waiter // for them
 
 	// Flow control.
 	sendWindow   int
@@ -134,6 +135,7 @@ func (c *conn) fail(err error) {
 	}
 	c.closing = true
 	c.writer.wake()
+	c.hello.wake()
 }
 
 // finish waits until all is written, and closes. Where the peer is told a reason, what it still sends is read for a moment: closing

@@ -48,7 +48,10 @@ func (c *conn) settings(h frameHeader, payload []byte) error {
 			return err
 		}
 	}
-	c.greeted = true
+	if !c.greeted {
+		c.greeted = true
+		c.hello.wake()
+	}
 	c.out = appendFrameHeader(c.out, frameHeader{typ: frameSettings, flags: flagAck})
 	c.writer.wake()
 	return nil

@@ -15,6 +15,8 @@ const (
 	formTableSize               = 0x20
 	formNotIndexed, bitsLiteral = 0x00, 4
 	bitsString                  = 7
+	indexAuthority, indexMethod = 1, 2
+	indexPath, indexScheme      = 4, 6
 	indexStatus, indexStatus200 = 8, 8
 	indexContentLength          = 28
 )
@@ -76,6 +78,25 @@ func appendStatus(b []byte, status int) []byte {
 func appendLength(b []byte, length int64) []byte {
 	var digits [20]byte
 	return appendIndexedName(b, indexContentLength, strconv.AppendInt(digits[:0], length, 10))
+}
+
+// appendRequest appends the pseudo-fields of a request.
+func appendRequest(b []byte, h *Head) []byte {
+	switch h.Method {
+	case "GET":
+		b = append(b, formIndexed|indexMethod)
+	case "POST":
+		b = append(b, formIndexed|indexMethod+1)
+	default:
+		b = appendIndexedName(b, indexMethod, []byte(h.Method))
+	}
+	if h.TLS {
+		b = append(b, formIndexed|indexScheme+1)
+	} else {
+		b = append(b, formIndexed|indexScheme)
+	}
+	b = appendIndexedName(b, indexPath, h.Target)
+	return appendIndexedName(b, indexAuthority, h.Authority)
 }
 
 // appendTrailer appends fields as they are, without those that a trailer may not have.

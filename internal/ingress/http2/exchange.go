@@ -49,8 +49,6 @@ func (x *exchange) close() {
 	}
 }
 
-func (x *exchange) failed() {}
-
 // Request returns the head.
 func (x *exchange) Request() *message.Request { return &x.request }
 
@@ -114,11 +112,23 @@ func (x *exchange) Flush() error { return x.err }
 // End ends the response.
 func (x *exchange) End(trailer message.Header) error { return x.end(trailer) }
 
-// Abort ends the exchange by RST_STREAM.
-func (x *exchange) Abort() { x.abort(codeInternal, ErrAborted) }
+// Abort ends the exchange by RST_STREAM. After the whole response, that only says that the rest of the request is not wanted.
+func (x *exchange) Abort() {
+	code := codeInternal
+	if x.sendEnded {
+		code = codeNo
+	}
+	x.abort(code, ErrAborted)
+}
+
+// Interrupt ends a Read that waits, and all that follow, with ErrAborted; the response is not concerned.
+func (x *exchange) Interrupt() {
+	x.interrupted = true
+	x.reader.wake()
+}
 
 // Hijack makes a tunnel of the exchange.
 func (x *exchange) Hijack() error {
-	x.patient = true
+	x.readWait = 0
 	return x.err
 }

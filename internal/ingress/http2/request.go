@@ -57,17 +57,17 @@ func (x *exchange) parse(fields []hpack.HeaderField) string {
 		}
 		switch f.Name {
 		case "host":
-			if host != "" && host != f.Value {
-				return "two hosts"
+			if host != "" {
+				return "Host twice"
 			}
 			host = f.Value
 		case "content-length":
 			length := parseLength(f.Value)
-			if length < 0 || x.declared >= 0 && x.declared != length {
-				return "a bad Content-Length"
+			if length < 0 || x.declared >= 0 {
+				return "Content-Length that is no number, or there twice"
 			}
 			x.declared = length
-		case "te":
+		case "te", "trailer", "http2-settings": // about the connection only
 		case "expect":
 			x.continued = !strings.EqualFold(f.Value, "100-continue")
 			x.request.ExpectContinue = !x.continued

@@ -14,8 +14,6 @@ const keptBuffer = 64 << 10
 type owner interface {
 	// fields gets a further field section: the head of a response, or trailers. It is in the connection's block.
 	fields(end bool) error
-	// failed is called when the stream has ended before it was complete.
-	failed()
 }
 
 // stream is one exchange on a connection: what both sides of it have in common.
@@ -31,7 +29,8 @@ type stream struct {
 	err                  error // why the exchange has failed
 	declared             int64 // length of the body that is received as Content-Length says; -1: it does not
 	received             int64
-	patient              bool // Read waits as long as it takes: a tunnel
+	readWait, sendWait   time.Duration // the longest silence, the longest time without room; 0: as long as it takes
+	interrupted          bool
 	trailer              message.Header
 	reader, writer       waiter
 	last                 frameRef
@@ -42,6 +41,7 @@ func (s *stream) open(c *conn, id uint32, o owner) {
 	*s = stream{
 		c: c, id: id, owner: o, sendWindow: c.peerWindow, recvWindow: c.limits.StreamWindow, declared: -1,
 		in: kept(s.in), given: kept(s.given), trailer: s.trailer[:0], last: frameRef{at: -1},
+		readWait: c.limits.Read, sendWait: c.limits.Send,
 	}
 	c.streams[id] = s
 }
@@ -53,22 +53,18 @@ func kept(b []byte) []byte {
 	return b[:0]
 }
 
-// fail ends the exchange with an error, for those who wait and those who come. What was not read is given back to the connection.
+// fail ends the exchange with an error, for those who wait and those who come. What the peer has sent whole can still be read (RFC
+// 9113 8.1), else the part of it is given back to the connection.
 func (s *stream) fail(err error) {
-	if s.err != nil {
-		return
-	}
-	whole := s.recvEnded && s.sendEnded
-	if !whole {
-		s.c.consumed(len(s.in))
-		s.in = s.in[:0]
+	if s.err == nil && !(s.recvEnded && s.sendEnded) {
 		s.err = err
+		if !s.recvEnded {
+			s.c.consumed(len(s.in))
+			s.in = s.in[:0]
+		}
 	}
 	s.reader.wake()
 	s.writer.wake()
-	if !whole {
-		s.owner.failed()
-	}
 }
 
 // receive takes a piece of the body.
@@ -101,19 +97,21 @@ func (s *stream) retire() {
 	}
 }
 
-// Read returns a piece of the body, valid until the next call, and io.EOF after the last.
+// read returns a piece of the body, valid until the next call, and io.EOF after the last.
 func (s *stream) read() ([]byte, error) {
 	var until time.Time
 	for len(s.in) == 0 {
 		switch {
-		case s.err != nil:
-			return nil, s.err
+		case s.interrupted:
+			return nil, ErrAborted
 		case s.recvEnded:
 			return nil, io.EOF
-		case until.IsZero() && !s.patient:
-			until = s.c.loop.Now().Add(s.c.limits.Read)
+		case s.err != nil:
+			return nil, s.err
+		case until.IsZero():
+			until = s.until(s.readWait)
 		}
-		if !s.reader.wait(s.c.loop, until) && len(s.in) == 0 && s.err == nil && !s.recvEnded {
+		if !s.reader.wait(s.c.loop, until) && len(s.in) == 0 && s.err == nil && !s.recvEnded && !s.interrupted {
 			s.abort(codeCancel, ErrTimeout)
 			return nil, ErrTimeout
 		}
@@ -123,6 +121,14 @@ func (s *stream) read() ([]byte, error) {
 	s.c.consumed(len(p))
 	s.consumed(len(p))
 	return p, nil
+}
+
+// until returns when a wait of that length ends.
+func (s *stream) until(wait time.Duration) time.Time {
+	if wait == 0 {
+		return time.Time{}
+	}
+	return s.c.loop.Now().Add(wait)
 }
 
 // write sends a piece of the body, as the windows and the connection have room.
@@ -157,7 +163,7 @@ func (s *stream) admit(want int) (int, error) {
 			return n, nil
 		}
 		if until.IsZero() {
-			until = s.c.loop.Now().Add(s.c.limits.Send)
+			until = s.until(s.sendWait)
 		}
 		if s.sendWindow > 0 {
 			s.c.stalled = append(s.c.stalled, s)
