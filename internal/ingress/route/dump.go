@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/switchyard-net/switchyard/internal/ingress/settings"
 	"github.com/switchyard-net/switchyard/internal/model"
 )
 
@@ -25,6 +26,23 @@ func (t *Table) Hosts() iter.Seq[*Host] {
 	}
 	slices.SortFunc(out, func(a, b *Host) int { return strings.Compare(a.Name, b.Name) })
 	return slices.Values(out)
+}
+
+// Aliases returns the further names under which the table serves a host: those of its Aliases that no other host has first.
+func (t *Table) Aliases(h *Host) []settings.Alias {
+	var out []settings.Alias
+	for _, a := range h.Aliases {
+		name, domain := strings.CutPrefix(a.Name, ".")
+		suffix, wild := strings.CutPrefix(a.Name, "*.")
+		switch {
+		case a.Pattern != nil,
+			wild && t.deep.get(suffix) == h,
+			domain && (t.hosts.get(name) == h || t.deep.get(name) == h),
+			!wild && !domain && t.hosts.get(a.Name) == h:
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // Dump returns the table as text for people and golden files: hosts in the order of their names, locations in that of nginx.
@@ -51,14 +69,14 @@ func (t *Table) Dump() string {
 
 // DumpHost writes one host of the table, as in Dump.
 func (t *Table) DumpHost(b *strings.Builder, h *Host) {
-	fmt.Fprintf(b, "host %s%s\n", display(h.Name), h.traits())
+	fmt.Fprintf(b, "host %s%s\n", display(h.Name), t.traits(h))
 	for _, l := range h.Locations {
 		t.dumpLocation(b, l)
 	}
 }
 
 // traits returns what holds for a host as a whole.
-func (h *Host) traits() string {
+func (t *Table) traits(h *Host) string {
 	var out []string
 	if h.WWW != "" {
 		out = append(out, "redirected to "+h.WWW)
@@ -78,7 +96,7 @@ func (h *Host) traits() string {
 	if h.Passthrough != nil {
 		out = append(out, "TLS passed through to "+h.Passthrough.Key.String())
 	}
-	for _, a := range h.Aliases {
+	for _, a := range t.Aliases(h) {
 		out = append(out, "alias "+a.Name)
 	}
 	if len(h.Server) > 0 {

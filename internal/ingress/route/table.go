@@ -103,7 +103,7 @@ type Host struct {
 	WWW string
 	// Ciphers is that of annotation ssl-ciphers; nil: the entry's.
 	Ciphers []uint16
-	// Aliases are further names that it serves (server-alias), in the order of nginx's server_name.
+	// Aliases are further names that it is to serve (server-alias); Table.Aliases returns those that it has.
 	Aliases []settings.Alias
 
 	paths    paths     // of Locations, unless Regex
