@@ -47,8 +47,8 @@ func CodeOf(status int) Code {
 
 // Is says whether a request is a call of gRPC, by its Content-Type.
 func Is(r *message.Request) bool {
-	kind, rest, _ := bytes.Cut(r.Header.Get("content-type"), []byte("application/grpc"))
-	return r.Major >= 2 && len(kind) == 0 && r.Header.Has("content-type") && (len(rest) == 0 || rest[0] == '+' || rest[0] == ';')
+	rest, ok := bytes.CutPrefix(r.Header.Get("content-type"), []byte("application/grpc"))
+	return ok && r.Major >= 2 && (len(rest) == 0 || rest[0] == '+' || rest[0] == ';')
 }
 
 // Answer returns the head of a response without a body that says why a call has failed, as the entry answers with a status of HTTP.
