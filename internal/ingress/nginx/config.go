@@ -65,7 +65,11 @@ func value(parts ...part) arg {
 	var b strings.Builder
 	b.WriteByte('"')
 	for _, p := range parts {
-		if p.variable != "" {
+		switch {
+		case len(p.variable) == 1 && '0' <= p.variable[0] && p.variable[0] <= '9':
+			b.WriteString("$" + p.variable) // a capture, which is one digit long and takes no braces
+			continue
+		case p.variable != "":
 			b.WriteString("${" + p.variable + "}")
 			continue
 		}
