@@ -46,6 +46,11 @@ bench-userspace: deps ## Compare the proxy of the userspace mode with HAProxy, o
 	@command -v haproxy >/dev/null || apt-get install -qq -y --no-install-recommends haproxy >/dev/null
 	go run ./bench/userspace $(BENCH_FLAGS)
 
+.PHONY: bench-dns
+bench-dns: build peers ## Compare the cluster DNS with CoreDNS, one core each, at 10,000 Services (as root; BENCH_FLAGS=-quick: 1,000)
+	@command -v dnsperf >/dev/null || apt-get install -qq -y --no-install-recommends dnsperf >/dev/null
+	go run ./bench/dns $(BENCH_FLAGS)
+
 .PHONY: fuzz
 fuzz: deps ## Run every fuzz target for FUZZTIME (10s) each
 	@tools/fuzz

@@ -123,12 +123,3 @@ func (l load) run(client *lab.Namespace, target netip.AddrPort) (rate, error) {
 	all := slices.Concat(latencies...)
 	return rate{perSecond: float64(len(all)) / took.Seconds(), latencies: all}, errors.Join(failures...)
 }
-
-// percentile returns the smallest value that p percent of the values do not exceed (nearest rank).
-func percentile(values []time.Duration, p int) time.Duration {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[max((len(sorted)*p+99)/100, 1)-1]
-}

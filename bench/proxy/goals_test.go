@@ -3,7 +3,6 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/switchyard-net/switchyard/bench/report"
 )
@@ -25,21 +24,6 @@ func TestGoalsCompareLargestSize(t *testing.T) {
 		if !strings.HasPrefix(got[i], want[i]) {
 			t.Errorf("goal %q; want %s", got[i], want[i])
 		}
-	}
-}
-
-func TestPercentile(t *testing.T) {
-	var values []time.Duration
-	for i := range 100 {
-		values = append(values, time.Duration(100-i))
-	}
-	for p, want := range map[int]time.Duration{0: 1, 50: 50, 99: 99, 100: 100} {
-		if got := percentile(values, p); got != want {
-			t.Errorf("percentile %d = %d, want %d", p, got, want)
-		}
-	}
-	if got := percentile(nil, 50); got != 0 {
-		t.Errorf("percentile of nothing = %d, want 0", got)
 	}
 }
 

@@ -187,10 +187,10 @@ func (r *run) endpointChanges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.record("endpoint change", "p50", "ms", milliseconds(percentile(took, 50)))
-	r.record("endpoint change", "p99", "ms", milliseconds(percentile(took, 99)))
+	r.record("endpoint change", "p50", "ms", milliseconds(report.Percentile(took, 50)))
+	r.record("endpoint change", "p99", "ms", milliseconds(report.Percentile(took, 99)))
 	r.record("endpoint change", "cpu each", "ms", milliseconds(after-before)/float64(r.changes))
-	fmt.Fprintf(os.Stderr, "  %d changes, p50 %s, p99 %s\n", r.changes, percentile(took, 50), percentile(took, 99))
+	fmt.Fprintf(os.Stderr, "  %d changes, p50 %s, p99 %s\n", r.changes, report.Percentile(took, 50), report.Percentile(took, 99))
 	return nil
 }
 
@@ -281,11 +281,11 @@ func (r *run) firstPackets() error {
 		return fmt.Errorf("open connections one by one: %w", err)
 	}
 	for i, name := range names {
-		r.record("first packet", name+" p50", "us", microseconds(percentile(took[i], 50)))
-		r.record("first packet", name+" p99", "us", microseconds(percentile(took[i], 99)))
+		r.record("first packet", name+" p50", "us", microseconds(report.Percentile(took[i], 50)))
+		r.record("first packet", name+" p99", "us", microseconds(report.Percentile(took[i], 99)))
 	}
 	fmt.Fprintf(os.Stderr, "  first packet p50: direct %s, first Service %s, last Service %s\n",
-		percentile(took[0], 50), percentile(took[1], 50), percentile(took[2], 50))
+		report.Percentile(took[0], 50), report.Percentile(took[1], 50), report.Percentile(took[2], 50))
 	return nil
 }
 
@@ -310,7 +310,7 @@ func (r *run) connectionRates() error {
 	for i, name := range names {
 		slices.Sort(rates[i])
 		r.record(name, "rate", "1/s", rates[i][len(rates[i])/2])
-		r.record(name, "p99", "us", float64(percentile(latencies[i], 99).Microseconds()))
+		r.record(name, "p99", "us", float64(report.Percentile(latencies[i], 99).Microseconds()))
 	}
 	fmt.Fprintf(os.Stderr, "  connections: direct %.0f/s, first Service %.0f/s, last Service %.0f/s\n",
 		rates[0][loadRounds/2], rates[1][loadRounds/2], rates[2][loadRounds/2])

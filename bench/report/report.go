@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"text/tabwriter"
+	"time"
 )
 
 // Row is one measured value. The files of two runs are compared row by row.
@@ -114,4 +115,13 @@ func Find(rows []Row, system, mode, name string, services int, metric string) (f
 		}
 	}
 	return 0, false
+}
+
+// Percentile returns the smallest value that p percent of the values do not exceed (nearest rank); 0 for no values.
+func Percentile(values []time.Duration, p int) time.Duration {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[max((len(sorted)*p+99)/100, 1)-1]
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/switchyard-net/switchyard/bench/report"
@@ -64,5 +65,20 @@ func TestFind(t *testing.T) {
 	}
 	if _, ok := report.Find(rows(), "b", "nft", "start", 10000, "time"); ok {
 		t.Error("Find found a value that was not measured")
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	var values []time.Duration
+	for i := range 100 {
+		values = append(values, time.Duration(100-i))
+	}
+	for p, want := range map[int]time.Duration{0: 1, 50: 50, 99: 99, 100: 100} {
+		if got := report.Percentile(values, p); got != want {
+			t.Errorf("percentile %d = %d, want %d", p, got, want)
+		}
+	}
+	if got := report.Percentile(nil, 50); got != 0 {
+		t.Errorf("percentile of nothing = %d, want 0", got)
 	}
 }

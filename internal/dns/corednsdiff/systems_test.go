@@ -118,12 +118,15 @@ func startSystems(t *testing.T) *systems {
 		"coredns":    {coredns, []string{filepath.Join(binaries, "bench", "coredns"), "-conf"}},
 		"switchyard": {switchyard, []string{filepath.Join(binaries, "switchyard"), "dns", "--kubeconfig", api.Kubeconfig, "--corefile"}},
 	} {
+		if _, err := os.Stat(program.args[0]); err != nil { // looked at, so that go test runs again after a new build
+			t.Fatalf("%v; `make build peers` builds it", err)
+		}
 		path := filepath.Join(dir, name+".corefile")
 		topology.Must(os.WriteFile(path, program.side.corefile(api.Kubeconfig), 0o600))
 		command := s.namespace.Command(ctx, program.args[0], append(program.args[1:], path)...)
 		p, err := process.Start(command, filepath.Join(dir, name+".log"))
 		if err != nil {
-			t.Fatalf("%v; `make build peers` builds it", err)
+			t.Fatal(err)
 		}
 		s.processes[name] = p
 		t.Cleanup(func() { s.stop(t, p) })
