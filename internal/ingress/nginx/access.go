@@ -71,7 +71,7 @@ func (r *renderer) externalAuth(l *route.Location) []directive {
 		return []directive{d("deny", key("all"))}
 	}
 	if len(r.in.Entry.Resolvers) == 0 && !addressed(auth.URL) {
-		r.problem(l.Ingress, "auth-url", "nginx needs a name server to find its host; give one with --resolver. All requests are refused")
+		r.problem(l.Ingress, "auth-url", "nginx needs a name server to find its host; /etc/resolv.conf names none. All requests are refused")
 		return []directive{d("deny", key("all"))}
 	}
 	if auth.CacheKey != "" {

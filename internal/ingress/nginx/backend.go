@@ -154,7 +154,7 @@ func (r *renderer) named(b *route.Backend, l *route.Location, up *settings.Upstr
 // that does not exist fails its own requests and not the configuration.
 func (r *renderer) external(pool *route.Pool, l *route.Location) (string, []directive) {
 	if len(r.in.Entry.Resolvers) == 0 {
-		r.problem(l.Ingress, "spec.rules", fmt.Sprintf("nginx needs a name server to find %s; give one with --resolver", pool.Name))
+		r.problem(l.Ingress, "spec.rules", fmt.Sprintf("nginx needs a name server to find %s; /etc/resolv.conf names none", pool.Name))
 		return "", unavailable()
 	}
 	return "$switchyard_external", []directive{d("set", key("$switchyard_external"), literal(fmt.Sprintf("%s:%d", pool.Name, pool.Port)))}

@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
+	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
 	"github.com/switchyard-net/switchyard/internal/kernel/nginxd"
@@ -31,6 +36,50 @@ const (
 	defaultPace     = time.Second
 	defaultPatience = 30 * time.Second
 )
+
+// Options are what a process decides about its nginx.
+type Options struct {
+	Config
+	// Program is the path of nginx, or its name in $PATH; "": nginx. Dir is a directory of its own.
+	Program, Dir string
+	// Drain bounds how long requests may still take at the end; 0: 30 s.
+	Drain time.Duration
+	// AccessLog gets the lines of the access log.
+	AccessLog io.Writer
+}
+
+// Open returns the engine of the system's nginx, which need not run. It makes the directory, and removes what an earlier process
+// has left in it. Without resolvers of its own, nginx uses those of /etc/resolv.conf.
+func Open(o Options, log *slog.Logger) (*Engine, error) {
+	home, err := nginxd.OpenHome(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	server, err := nginxd.New(nginxd.Config{Program: o.Program, Home: home, Stop: o.Drain}, log, o.AccessLog)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Entry.Resolvers) == 0 {
+		o.Entry.Resolvers = hostResolvers(log)
+	}
+	return New(o.Config, Deps{Server: server, Home: home, Log: log}), nil
+}
+
+// hostResolvers returns the name servers of this machine, or of this pod.
+func hostResolvers(log *slog.Logger) []netip.AddrPort {
+	config, err := dns.ClientConfigFromFile("/etc/resolv.conf")
+	if err != nil {
+		log.Warn("no name servers are known, so nginx serves no ExternalName Services", "error", err)
+		return nil
+	}
+	var list []netip.AddrPort
+	for _, s := range config.Servers {
+		if a, err := netip.ParseAddrPort(net.JoinHostPort(s, config.Port)); err == nil && a.Addr().Zone() == "" {
+			list = append(list, a)
+		}
+	}
+	return list
+}
 
 // maxRefused is how many Ingresses are left out of one configuration one after the other because nginx refuses their directives.
 const maxRefused = 20

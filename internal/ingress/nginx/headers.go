@@ -237,7 +237,7 @@ func (r *renderer) mirror(l *route.Location) []directive {
 		r.problem(l.Ingress, "mirror-target", fmt.Sprintf("%v; nothing is mirrored", firstError(err, hostErr)))
 		return nil
 	case len(r.in.Entry.Resolvers) == 0 && !addressed(m.Target):
-		r.problem(l.Ingress, "mirror-target", "nginx needs a name server to find its host; give one with --resolver. Nothing is mirrored")
+		r.problem(l.Ingress, "mirror-target", "nginx needs a name server to find its host; /etc/resolv.conf names none. Nothing is mirrored")
 		return nil
 	}
 	at := fmt.Sprintf("/_switchyard_mirror_%d", l.Number)
