@@ -85,6 +85,9 @@ func (c *cors) allowed(x *Exchange) []byte {
 
 // matchesOrigin compares an Origin with an allowed one, port included. A wildcard stands for one label, as in ingress-nginx.
 func matchesOrigin(allowed *settings.Origin, origin []byte) bool {
+	if allowed.Scheme == "" {
+		return string(origin) == allowed.Host // "null"
+	}
 	scheme, host, ok := bytes.Cut(origin, []byte("://"))
 	if !ok || allowed.Any || !message.Equal(scheme, allowed.Scheme) {
 		return false
