@@ -88,6 +88,7 @@ type input struct {
 	bind []string
 	// serving is called for each plain DNS server that begins to serve.
 	serving func(*dnsserver.Server)
+	begun   begun
 	// configs are those of each server block, one a zone; nil until one of our directives was set up.
 	configs [][]*dnsserver.Config
 }

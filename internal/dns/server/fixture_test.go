@@ -132,14 +132,22 @@ func replace(t *testing.T, path, text string) {
 // start serves by a Corefile.
 func start(t *testing.T, live *zone.Live, corefile string, change func(*Config)) *running {
 	t.Helper()
+	return startServer(t, live, corefile, func(config *Config, _ *Deps) {
+		if change != nil {
+			change(config)
+		}
+	})
+}
+
+// startServer serves by a Corefile, with what change makes of the configuration.
+func startServer(t *testing.T, live *zone.Live, corefile string, change func(*Config, *Deps)) *running {
+	t.Helper()
 	r := &running{logs: &logs{}, path: filepath.Join(t.TempDir(), "Corefile")}
 	r.writeCorefile(t, corefile)
 	log := slog.New(slog.NewTextHandler(r.logs, nil))
-	config := Config{Corefile: r.path, Sockets: 2}
-	if change != nil {
-		change(&config)
-	}
-	s, err := New(config, Deps{Plugin: plugin.Deps{Live: live, Log: log}, Log: log})
+	config, deps := Config{Corefile: r.path, Sockets: 2}, Deps{Plugin: plugin.Deps{Live: live, Log: log}, Log: log}
+	change(&config, &deps)
+	s, err := New(config, deps)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
-	"github.com/coredns/coredns/plugin/pkg/transport"
 	"github.com/miekg/dns"
 
 	"github.com/switchyard-net/switchyard/internal/dns/fastpath"
@@ -186,7 +185,10 @@ func (s *Server) read() (*input, string, error) {
 		return nil, "", err
 	}
 	in := &input{corefile: corefile, parsed: parsed, blocks: analyze(parsed), deps: s.deps.Plugin, bind: s.config.Bind}
-	in.serving = func(server *dnsserver.Server) { s.arrive(arrival{server, in}) }
+	in.serving = func(server *dnsserver.Server) {
+		in.begun.note()
+		s.arrive(arrival{server, in})
+	}
 	return in, hash, nil
 }
 
@@ -355,12 +357,6 @@ func (s *Server) groupOf(addr string) []*dnsserver.Config {
 	return configs
 }
 
-func closeListener(l *fastpath.Listener) error {
-	ctx, cancel := context.WithTimeout(context.Background(), handOverGrace)
-	defer cancel()
-	return l.Close(ctx)
-}
-
 // setStatus publishes the status of a listener, and logs what is new. s.mu is held.
 func (s *Server) setStatus(addr string, statuses []Status) {
 	before := s.statuses[addr]
@@ -376,20 +372,5 @@ func (s *Server) setStatus(addr string, statuses []Status) {
 		} else {
 			log.Info("fast path on", "cachedForwards", status.Uncached == "", "reason", status.Uncached)
 		}
-	}
-}
-
-// stop runs the shutdown callbacks, among them the lameduck time of health, and closes everything.
-func (s *Server) stop() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	errs := s.instance.ShutdownCallbacks()
-	for _, l := range s.listeners {
-		errs = append(errs, closeListener(l))
-	}
-	errs = append(errs, s.instance.Stop())
-	s.instance.Wait()
-	if err := errors.Join(errs...); err != nil {
-		s.deps.Log.Error("stopping DNS", "error", fmt.Errorf("%s: %w", transport.DNS, err))
 	}
 }
