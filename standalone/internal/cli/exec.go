@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -58,8 +60,20 @@ func runExec(cmd *cobra.Command, where string, command []string) error {
 	if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("exec: enter the network of %s: %w", where, err)
 	}
-	if err := syscall.Exec(program, command, os.Environ()); err != nil {
+	if err := syscall.Exec(program, command, environment(spec)); err != nil {
 		return fmt.Errorf("exec: run %s: %w", program, err)
 	}
 	return nil
+}
+
+// environment returns that of the command. The kubeconfig of the host leads to the host's loopback, which is not there; the one in its
+// place leads to the API server itself. A user's own stays.
+func environment(spec *cluster.Spec) []string {
+	const name = "KUBECONFIG"
+	variables := os.Environ()
+	if present := os.Getenv(name); present != "" && present != spec.Kubeconfig() {
+		return variables
+	}
+	variables = slices.DeleteFunc(variables, func(v string) bool { return strings.HasPrefix(v, name+"=") })
+	return append(variables, name+"="+spec.KubeconfigInside())
 }

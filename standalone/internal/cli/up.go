@@ -24,6 +24,8 @@ type upOptions struct {
 	zones     []string
 	images    string
 	proxyMode string
+	dns       bool
+	corefile  string
 	expose    bool
 	timeout   time.Duration
 }
@@ -42,6 +44,8 @@ func newUp() *cobra.Command {
 	flags.StringSliceVar(&o.zones, "zones", nil, "zones to spread the nodes over, such as a,b")
 	flags.StringVar(&o.images, "images", "", "YAML file that says which command or directory an image name stands for")
 	flags.StringVar(&o.proxyMode, "proxy-mode", "", "how every node serves Services: "+strings.Join(config.Modes(), ", ")+" or "+config.ModeAuto+" (default "+config.ModeNFTables+")")
+	flags.BoolVar(&o.dns, "dns", true, "serve the cluster DNS on every node")
+	flags.StringVar(&o.corefile, "corefile", "", "begin with this Corefile: it is put into ConfigMap kube-system/coredns, where it can be edited")
 	flags.BoolVar(&o.expose, "expose", false, "join the host's network to that of the nodes")
 	flags.DurationVar(&o.timeout, "timeout", 3*time.Minute, "how long to wait until the cluster is ready")
 	return cmd
@@ -91,9 +95,14 @@ func (o *upOptions) spec(cmd *cobra.Command) (*cluster.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec := &cluster.Spec{DataDir: dir, Nodes: o.nodes, Zones: o.zones, ProxyMode: o.proxyMode, Expose: o.expose}
+	spec := &cluster.Spec{DataDir: dir, Nodes: o.nodes, Zones: o.zones, ProxyMode: o.proxyMode, NoDNS: !o.dns, Expose: o.expose}
 	if o.images != "" {
 		if spec.Images, err = filepath.Abs(o.images); err != nil {
+			return nil, err
+		}
+	}
+	if o.corefile != "" {
+		if spec.Corefile, err = filepath.Abs(o.corefile); err != nil {
 			return nil, err
 		}
 	}
@@ -105,6 +114,9 @@ func (o *upOptions) spec(cmd *cobra.Command) (*cluster.Spec, error) {
 	}
 	if _, err := runtime.LoadImages(spec.Images); err != nil {
 		return nil, fmt.Errorf("--images: %w", err)
+	}
+	if err := node.CheckCorefile(spec.Corefile); err != nil {
+		return nil, fmt.Errorf("--corefile: %w", err)
 	}
 	if err := node.CheckProxyMode(cmd.Context(), spec.ProxyMode); err != nil {
 		return nil, fmt.Errorf("--proxy-mode: %w", err)

@@ -81,5 +81,19 @@ func PodCIDRsOf(i int) []netip.Prefix {
 	}
 }
 
-// DNSAddress is the cluster IP that pods are told to ask names of.
-func DNSAddress() netip.Addr { return netip.AddrFrom4([4]byte{10, 96, 0, 10}) }
+// DNSAddresses are the cluster IPs of the Service of the cluster DNS. Pods are told the first.
+func DNSAddresses() Dual {
+	return Dual{V4: netip.AddrFrom4([4]byte{10, 96, 0, 10}), V6: netip.MustParseAddr("fd00:10:96::a")}
+}
+
+// The objects of the cluster DNS, in the namespace kube-system.
+const (
+	// DNSService is what its Service is called in every cluster, whatever serves it.
+	DNSService = "kube-dns"
+	// DNSLabel marks what the cluster made for its DNS; an operator's own Service of that name is left alone.
+	DNSLabel = "standalone.switchyard.dev/dns"
+	// DNSConfigMap has the name that kubeadm gives it.
+	DNSConfigMap = "coredns"
+	// CorefileKey is its key; others are files beside the Corefile.
+	CorefileKey = "Corefile"
+)

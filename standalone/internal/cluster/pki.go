@@ -35,6 +35,9 @@ const (
 	ProxyUser             = "switchyard-node"
 )
 
+// ProxyUserName is who the API server takes a node's service proxy for.
+const ProxyUserName = "system:kube-proxy"
+
 // administrators is the group that may do everything.
 const administrators = "system:masters"
 
@@ -98,7 +101,7 @@ func writeKubeconfigs(spec *Spec, ca *pki.Authority) error {
 		SchedulerUser:         {CommonName: "system:kube-scheduler"},
 		ControllerUser:        {CommonName: ControllerUser, Organizations: []string{administrators}},
 		// The roles that the API server gives kube-proxy fit ours.
-		ProxyUser: {CommonName: "system:kube-proxy"},
+		ProxyUser: {CommonName: ProxyUserName},
 	}
 	for _, node := range spec.NodeNames() {
 		leaves[node] = pki.Leaf{CommonName: "system:node:" + node, Organizations: []string{"system:nodes"}}
@@ -109,6 +112,9 @@ func writeKubeconfigs(spec *Spec, ca *pki.Authority) error {
 		}
 	}
 	admin := pki.Leaf{CommonName: "standalone-admin", Organizations: []string{administrators}}
+	if err := pki.WriteKubeconfig(spec.KubeconfigInside(), direct, ca, admin); err != nil {
+		return err
+	}
 	return pki.WriteKubeconfig(spec.Kubeconfig(), relay, ca, admin)
 }
 

@@ -39,6 +39,10 @@ type Spec struct {
 	Images string `json:"images,omitempty"`
 	// ProxyMode is the service proxy's backend on every node. Empty: the default one.
 	ProxyMode string `json:"proxyMode,omitempty"`
+	// NoDNS leaves the cluster without a name server: pods ask the same address all the same.
+	NoDNS bool `json:"noDNS,omitempty"`
+	// Corefile is the file that the cluster DNS is to begin with. Empty: one of our own, or what is in the ConfigMap.
+	Corefile string `json:"corefile,omitempty"`
 	// Expose joins the host's network to the LAN.
 	Expose bool `json:"expose,omitempty"`
 	// Port is where the API server answers on the host's loopback, chosen by up.
@@ -57,6 +61,9 @@ func (s *Spec) Validate() error {
 		if problems := validation.IsValidLabelValue(zone); zone == "" || len(problems) > 0 {
 			return fmt.Errorf("--zones: %q cannot be the name of a zone: want letters, digits, '-', '_' and '.', separated by commas", zone)
 		}
+	}
+	if s.NoDNS && s.Corefile != "" {
+		return fmt.Errorf("--corefile %s: there is no DNS with --dns=false; leave one of the two out", s.Corefile)
 	}
 	if s.Images != "" {
 		if _, err := os.Stat(s.Images); err != nil {
@@ -136,6 +143,9 @@ func (s *Spec) Node(name string) string { return filepath.Join(s.DataDir, "nodes
 
 // Kubeconfig is the file that users give to kubectl: it leads to the relay on the host's loopback.
 func (s *Spec) Kubeconfig() string { return filepath.Join(s.DataDir, "kubeconfig") }
+
+// KubeconfigInside is the same for programs in the cluster's own network, where the relay is not.
+func (s *Spec) KubeconfigInside() string { return s.ComponentKubeconfig("admin") }
 
 // ComponentKubeconfig is the file by which a component within the cluster's network reaches the API server.
 func (s *Spec) ComponentKubeconfig(component string) string {

@@ -87,12 +87,16 @@ func waitFor(ctx context.Context, s stage, supervisor Process, patience time.Dur
 
 // stages returns what Wait waits for, in order.
 func stages(client kubernetes.Interface, spec *Spec, began time.Time) []stage {
-	return []stage{
+	all := []stage{
 		{"the API server is ready", func(ctx context.Context) (string, error) { return checkAPI(ctx, client) }},
 		{"the controllers work", func(ctx context.Context) (string, error) { return checkControllers(ctx, client) }},
 		{"all nodes are Ready", func(ctx context.Context) (string, error) { return checkNodes(ctx, client, spec, began) }},
 		{"the Service kubernetes has endpoints", func(ctx context.Context) (string, error) { return checkEndpoints(ctx, client) }},
 	}
+	if !spec.NoDNS {
+		all = append(all, stage{"all nodes serve the cluster DNS", func(ctx context.Context) (string, error) { return checkDNS(ctx, client, spec) }})
+	}
+	return all
 }
 
 // checkAPI asks whether the API server is ready.
@@ -177,4 +181,40 @@ func checkEndpoints(ctx context.Context, client kubernetes.Interface) (string, e
 		}
 	}
 	return "the Service default/kubernetes has no endpoints", nil
+}
+
+// checkDNS asks whether every node's name server is an endpoint of the cluster DNS.
+func checkDNS(ctx context.Context, client kubernetes.Interface, spec *Spec) (string, error) {
+	service, err := client.CoreV1().Services(metav1.NamespaceSystem).Get(ctx, DNSService, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return fmt.Sprintf("there is no Service %s/%s", metav1.NamespaceSystem, DNSService), nil
+	}
+	if err != nil || service.Labels[DNSLabel] == "" {
+		return "", err // whose own it is knows when it is ready
+	}
+	list, err := client.DiscoveryV1().EndpointSlices(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{
+		LabelSelector: discoveryv1.LabelServiceName + "=" + DNSService,
+	})
+	if err != nil {
+		return "", err
+	}
+	serving := map[string]bool{}
+	for _, slice := range list.Items {
+		for _, e := range slice.Endpoints {
+			if e.NodeName != nil && e.Conditions.Ready != nil && *e.Conditions.Ready {
+				serving[*e.NodeName] = true
+			}
+		}
+	}
+	var missing []string
+	for _, name := range spec.NodeNames() {
+		if !serving[name] {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Sprintf("the cluster DNS is not served on %s: see `kubectl -n %s describe configmap %s`",
+			strings.Join(missing, ", "), metav1.NamespaceSystem, DNSConfigMap), nil
+	}
+	return "", nil
 }

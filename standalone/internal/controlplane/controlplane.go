@@ -91,6 +91,13 @@ func Run(ctx context.Context, spec *cluster.Spec, log *slog.Logger) error {
 	stack.start("kube-controller-manager", func(ctx context.Context) error { return runControllerManager(ctx, parts.controller) })
 	stack.start("kube-scheduler", func(ctx context.Context) error { return runScheduler(ctx, parts.scheduler) })
 	stack.start("endpoints controllers", func(ctx context.Context) error { return runEndpoints(ctx, spec, log) })
+	if spec.NoDNS {
+		if err := removeDNS(ctx, client); err != nil {
+			return errors.Join(err, stack.stop())
+		}
+	} else {
+		stack.start("cluster DNS", func(ctx context.Context) error { return runDNS(ctx, client, spec, log) })
+	}
 	stack.wait(nil)
 	return stack.stop()
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -21,8 +22,8 @@ const reapInterval = 2 * time.Second
 
 // isolate finishes what the supervisor began when it gave the process PID, mount and host name spaces of its own: mounts
 // made from now on are seen by this node only, /proc shows its processes, and /var/log, where the kubelet writes under
-// fixed names, is a directory of its own.
-func isolate(name, dir string) error {
+// fixed names, is a directory of its own. Names are resolved as the file resolver says.
+func isolate(name, dir, resolver string) error {
 	if os.Getpid() != 1 {
 		return fmt.Errorf("node %s: not started by the supervisor, which would have made it the first process of its own PID namespace", name)
 	}
@@ -38,6 +39,10 @@ func isolate(name, dir string) error {
 	}
 	if err := unix.Mount(logs, "/var/log", "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mount the node's /var/log: %w", err)
+	}
+	// The host's may be a link to a file that does not exist: then nothing here resolves anything, and nothing needs to.
+	if err := unix.Mount(resolver, "/etc/resolv.conf", "", unix.MS_BIND, ""); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("mount the node's /etc/resolv.conf: %w", err)
 	}
 	return unix.Sethostname([]byte(name))
 }

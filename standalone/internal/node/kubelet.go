@@ -27,6 +27,8 @@ type kubelet struct {
 	spec   *cluster.Spec
 	index  int    // of the node, counted from 1
 	socket string // of the container runtime
+	// resolver is the resolv.conf of the node, and of pods with dnsPolicy Default.
+	resolver string
 }
 
 // name returns the node's name.
@@ -91,19 +93,14 @@ func (k *kubelet) labels() map[string]string {
 
 // configure fills in the configuration.
 func (k *kubelet) configure(c *options.KubeletServer) error {
-	resolver := k.dir("resolv.conf")
-	// The node itself can resolve nothing: it has no way out. Pods with dnsPolicy Default get the same.
-	if err := os.WriteFile(resolver, nil, 0o644); err != nil {
-		return err
-	}
 	c.ContainerRuntimeEndpoint = "unix://" + k.socket
 	c.Port = cluster.KubeletPort
 	c.TLSCertFile = k.spec.PKIFile(cluster.KubeletServing(k.name()) + ".crt")
 	c.TLSPrivateKeyFile = k.spec.PKIFile(cluster.KubeletServing(k.name()) + ".key")
 	c.Authentication.X509.ClientCAFile = k.spec.PKIFile(cluster.CAName + ".crt")
-	c.ClusterDNS = []string{cluster.DNSAddress().String()}
+	c.ClusterDNS = []string{cluster.DNSAddresses().V4.String()}
 	c.ClusterDomain = cluster.ClusterDomain
-	c.ResolverConfig = resolver
+	c.ResolverConfig = k.resolver
 	c.PodLogsDir = podLogs
 	c.VolumePluginDir = k.dir("volume-plugins")
 	c.MaxPods = maxPods

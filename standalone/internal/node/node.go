@@ -28,7 +28,11 @@ func Run(ctx context.Context, spec *cluster.Spec, name string, log *slog.Logger)
 	if err != nil {
 		return err
 	}
-	if err := isolate(name, spec.Node(name)); err != nil {
+	resolver, err := writeResolver(spec, name)
+	if err != nil {
+		return err
+	}
+	if err := isolate(name, spec.Node(name), resolver); err != nil {
 		return err
 	}
 	go reapOrphans(ctx, log)
@@ -50,7 +54,7 @@ func Run(ctx context.Context, spec *cluster.Spec, name string, log *slog.Logger)
 		stopParts(fmt.Errorf("the container runtime ended: %w", err))
 		ended <- err
 	}()
-	k := &kubelet{spec: spec, index: index, socket: socket}
+	k := &kubelet{spec: spec, index: index, socket: socket, resolver: resolver}
 	err = runWhenReady(parts, spec, k, log)
 	if cause := context.Cause(parts); ctx.Err() == nil && cause != nil {
 		err = errors.Join(err, cause)

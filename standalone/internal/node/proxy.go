@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/switchyard-net/switchyard/internal/config"
@@ -56,14 +58,21 @@ func proxyConfig(spec *cluster.Spec, name string) (config.Node, error) {
 	// In a namespace of the node's own nobody else can have its ports, and its users want to see them from outside.
 	c.Endpoints.Healthz = netip.AddrPortFrom(netip.IPv6Unspecified(), 10256).String()
 	c.Endpoints.Metrics = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 10249).String()
+	c.DNS = config.DNS{Enabled: !spec.NoDNS, Corefile: corefilePath(spec, name), Zone: cluster.ClusterDomain, NodeAddresses: true}
 	return c, nil
 }
 
 // runProxy runs the service proxy until the context ends. Its failure is not that of the node: the rules that are there
 // stay in force while it is tried again.
 func runProxy(ctx context.Context, spec *cluster.Spec, name string, log *slog.Logger) {
+	corefile := newCorefile(spec, name, log)
+	if !spec.NoDNS {
+		var following sync.WaitGroup
+		following.Go(func() { corefile.follow(ctx) })
+		defer following.Wait()
+	}
 	for backoff := firstProxyBackoff; ; backoff = min(2*backoff, lastProxyBackoff) {
-		err := runProxyOnce(ctx, spec, name, log)
+		err := runProxyOnce(ctx, spec, name, corefile, log)
 		if ctx.Err() != nil {
 			return
 		}
@@ -77,12 +86,8 @@ func runProxy(ctx context.Context, spec *cluster.Spec, name string, log *slog.Lo
 }
 
 // runProxyOnce runs the service proxy until the context ends or it fails.
-func runProxyOnce(ctx context.Context, spec *cluster.Spec, name string, log *slog.Logger) error {
-	restConfig, err := clientcmd.BuildConfigFromFlags("", spec.ComponentKubeconfig(cluster.ProxyUser))
-	if err != nil {
-		return fmt.Errorf("load the service proxy's kubeconfig: %w", err)
-	}
-	client, err := source.NewClient(restConfig)
+func runProxyOnce(ctx context.Context, spec *cluster.Spec, name string, corefile *corefile, log *slog.Logger) error {
+	client, err := proxyClient(spec)
 	if err != nil {
 		return err
 	}
@@ -90,9 +95,18 @@ func runProxyOnce(ctx context.Context, spec *cluster.Spec, name string, log *slo
 	if err != nil {
 		return err
 	}
-	proxy, err := switchyard.New(ctx, cfg, switchyard.Deps{Client: client, Log: log})
+	proxy, err := switchyard.New(ctx, cfg, switchyard.Deps{Client: client, Log: log, Corefile: corefile.deps()})
 	if err != nil {
 		return err
 	}
 	return proxy.Run(ctx)
+}
+
+// proxyClient returns a client with the permissions of a service proxy.
+func proxyClient(spec *cluster.Spec) (kubernetes.Interface, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", spec.ComponentKubeconfig(cluster.ProxyUser))
+	if err != nil {
+		return nil, fmt.Errorf("load the service proxy's kubeconfig: %w", err)
+	}
+	return source.NewClient(config)
 }
