@@ -254,3 +254,29 @@ func TestRoundTripAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations a packet, want 0", allocs)
 	}
 }
+
+func TestBurstIsKept(t *testing.T) {
+	s := listen(t, "127.0.0.1:0")
+	conn, err := net.Dial("udp", s.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const packets = 3000 // more than ten times what the kernel's default holds
+	for range packets {
+		if _, err := conn.Write(make([]byte, 50)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := NewBatch()
+	for got := 0; got < packets; {
+		if waiting, err := s.Waiting(); !waiting || err != nil {
+			t.Fatalf("%d of %d packets that nobody read arrived, %v", got, packets, err)
+		}
+		n, err := s.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got += n
+	}
+}
