@@ -19,9 +19,9 @@ type Client struct {
 	framing framing
 	// Response is the head that ReadHead has read.
 	Response message.Response
-	// Requests is how many were begun, Since when it became idle, of loop.Loop.Elapsed.
-	Requests int
-	Since    time.Duration
+	// Requests is how many were begun. Begun is when the connection was, Since when it became idle, of loop.Loop.Elapsed.
+	Requests     int
+	Begun, Since time.Duration
 
 	received bool // something of the response
 	sent     bool // the request is whole
@@ -32,7 +32,7 @@ type Client struct {
 // NewClient returns the connection that raw carries; nc is raw, or TLS over it, with raw queueing.
 func NewClient(raw *loop.Conn, nc net.Conn, buffers *Buffers) *Client {
 	return &Client{
-		raw: raw,
+		raw: raw, Begun: raw.Loop().Elapsed(),
 		in:  reader{from: nc, buffers: buffers},
 		out: output{raw: raw, nc: nc, secure: nc != net.Conn(raw), buffers: buffers},
 	}
@@ -150,7 +150,7 @@ func (c *Client) Tunnel() { c.tunnel = true }
 // Done ends the exchange and says whether the connection can be used for another one: both messages are whole, nothing came that
 // nobody has asked for, and the endpoint keeps it open. Response is of no use any more.
 func (c *Client) Done() bool {
-	ok := c.keep && c.sent && !c.tunnel && c.body.done && len(c.in.rest()) == 0 && !c.raw.Readable() && len(c.out.buf) == 0
+	ok := c.keep && c.sent && !c.tunnel && c.body.done && len(c.in.rest()) == 0 && c.raw.Quiet() && len(c.out.buf) == 0
 	c.in.release()
 	c.out.release()
 	return ok

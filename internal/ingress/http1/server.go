@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -56,6 +57,12 @@ const (
 	drained = 64 << 10
 )
 
+// ErrPreface says that the client speaks HTTP/2.
+var ErrPreface = errors.New("the client speaks HTTP/2")
+
+// preface is the part of HTTP/2's preface that looks like the head of a request.
+const preface = "PRI * HTTP/2.0\r\n\r\n"
+
 // Server is how connections of clients are served. It is for one loop.
 type Server struct {
 	Limits Limits
@@ -63,6 +70,9 @@ type Server struct {
 	Buffers *Buffers
 	// Serve is called for each request, in the connection's task.
 	Serve func(*loop.Task, message.Stream)
+	// Preface has Serve return ErrPreface where the client begins with the preface of HTTP/2 (RFC 9113 3.4), which can be read from raw
+	// then.
+	Preface bool
 	// Refused is called for a request that cannot be understood, and is answered with err.Status; nil: nothing is.
 	Refused func(peer Peer, err Error)
 }
@@ -112,6 +122,8 @@ func (c *Conn) Serve() error {
 		err := c.next()
 		var refused Error
 		switch {
+		case errors.Is(err, ErrPreface):
+			return err
 		case errors.As(err, &refused):
 			return c.refuse(refused)
 		case err != nil || c.in.w == 0:
@@ -205,6 +217,11 @@ func (c *Conn) wait() error {
 // understand parses the head, which is end bytes long.
 func (c *Conn) understand(end int) error {
 	r := &c.request
+	if c.server.Preface && c.requests == 0 && string(c.in.buf[:end]) == preface {
+		c.raw.Unread(bytes.Clone(c.in.buf[:c.in.w]))
+		c.in.w = 0
+		return ErrPreface
+	}
 	if end > c.limits.Head {
 		return Error{431, "a head that is too long"}
 	}

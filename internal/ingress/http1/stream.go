@@ -22,6 +22,7 @@ type exchange struct {
 	chunked   bool // the response
 	bodiless  bool
 	tunnel    bool
+	deaf      bool  // Interrupt
 	left      int64 // of a response of known length
 }
 
@@ -30,7 +31,7 @@ func (c *Conn) Request() *message.Request { return &c.request }
 
 // Read returns a piece of the body.
 func (c *Conn) Read() ([]byte, error) {
-	if c.aborted {
+	if c.aborted || c.deaf {
 		return nil, ErrAborted
 	}
 	if c.tunnel {
@@ -61,6 +62,12 @@ func (c *Conn) readTunnel() ([]byte, error) {
 	rest := c.in.rest()
 	c.in.r = c.in.w
 	return rest, nil
+}
+
+// Interrupt ends a Read that waits in another task, and with the exchange the connection.
+func (c *Conn) Interrupt() {
+	c.deaf, c.close = true, true
+	_ = c.raw.SetReadDeadline(c.task.Loop().Now())
 }
 
 // Trailer returns the fields after the body.
@@ -212,7 +219,7 @@ func (c *Conn) finish() bool {
 		c.close = !c.skip()
 	}
 	if c.close {
-		if c.body.done && !c.raw.Readable() {
+		if c.body.done && c.raw.Quiet() {
 			c.shut()
 		} else {
 			c.linger()

@@ -67,6 +67,9 @@ type Stream interface {
 	// Read returns a piece of the body, valid until the next call, and io.EOF after the last. It sends 100 Continue first if
 	// the client waits for that.
 	Read() ([]byte, error)
+	// Interrupt ends a Read that waits in another task, and all that follow, with an error. What else there is of the body, or of a
+	// tunnel, is of no interest.
+	Interrupt()
 	// Trailer returns the fields after the body, once Read has returned io.EOF.
 	Trailer() Header
 	// Inform sends an interim response (1xx).

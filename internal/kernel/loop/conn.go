@@ -257,3 +257,19 @@ func (l *Loop) since(t time.Time) time.Duration {
 	}
 	return max(t.Sub(l.base), 1)
 }
+
+// Quiet says whether there is nothing to read: neither data nor the end. It asks the kernel where that is not known.
+func (c *Conn) Quiet() bool {
+	if len(c.back) > 0 || c.closed || c.hungUp {
+		return false
+	}
+	if !c.readable {
+		return true
+	}
+	var one [1]byte
+	_, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&one[0])), 1, unix.MSG_PEEK, 0, 0)
+	if errno == unix.EAGAIN {
+		c.readable = false
+	}
+	return errno == unix.EAGAIN
+}

@@ -1,0 +1,160 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/switchyard-net/switchyard/internal/ingress/balance"
+	"github.com/switchyard-net/switchyard/internal/ingress/policy"
+	"github.com/switchyard-net/switchyard/internal/ingress/route"
+)
+
+// drainPoll is how often the end of the last request is looked for.
+const drainPoll = 50 * time.Millisecond
+
+// Engine serves an entry. It is an ingress.Engine.
+type Engine struct {
+	config   Config
+	deps     Deps
+	state    *policy.State
+	balancer *balance.Balancer
+	current  atomic.Pointer[generation]
+	workers  []*worker
+	fallback certificate
+
+	mu          sync.Mutex
+	http, https []netip.AddrPort // guarded by mu: where it listens
+	ready       atomic.Bool
+}
+
+// New returns an engine that serves nothing yet.
+func New(config Config, deps Deps) (*Engine, error) {
+	e := &Engine{
+		config: config.withDefaults(), deps: deps,
+		state: policy.NewState(nil), balancer: balance.New(balance.Config{}),
+	}
+	var err error
+	if e.fallback, err = selfSigned(); err != nil {
+		return nil, fmt.Errorf("make the certificate for hosts that have none: %w", err)
+	}
+	for range e.config.Loops {
+		w, err := newWorker(e)
+		if err != nil {
+			return nil, fmt.Errorf("make an event loop: %w", err)
+		}
+		e.workers = append(e.workers, w)
+	}
+	return e, nil
+}
+
+// Apply puts a table in force: requests that begin after it has returned are served by it. It never fails.
+func (e *Engine) Apply(_ context.Context, t *route.Table) ([]route.Problem, error) {
+	e.current.Store(e.next(e.current.Load(), t))
+	return nil, nil
+}
+
+// Ready returns nil while new connections are accepted and a table is in force.
+func (e *Engine) Ready() error {
+	switch {
+	case e.current.Load() == nil:
+		return errors.New("no table is in force yet")
+	case !e.ready.Load():
+		return errors.New("no connections are accepted")
+	}
+	return nil
+}
+
+// Addresses returns where the engine listens for connections without and with TLS, once it is ready.
+func (e *Engine) Addresses() (http, https []netip.AddrPort) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.http, e.https
+}
+
+// Run serves until ctx is done. Then no connection is accepted any more, those without a request are closed, and requests that are
+// under way may end, for as long as Config.Drain.
+func (e *Engine) Run(ctx context.Context) error {
+	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	if err := e.listen(); err != nil {
+		return err
+	}
+	var running sync.WaitGroup
+	for _, w := range e.workers {
+		running.Go(func() {
+			if err := w.loop.Run(loops); err != nil {
+				e.deps.Log.Error("an event loop has failed", "error", err)
+			}
+		})
+	}
+	e.ready.Store(true)
+	<-ctx.Done()
+	e.ready.Store(false)
+	e.drain()
+	stop()
+	running.Wait()
+	return nil
+}
+
+// listen opens the addresses on each loop, before these run.
+func (e *Engine) listen() error {
+	each := max(1, e.config.Connections/len(e.workers))
+	open := func(addrs []netip.AddrPort, secure bool) ([]netip.AddrPort, error) {
+		bound := make([]netip.AddrPort, len(addrs))
+		copy(bound, addrs)
+		for _, w := range e.workers {
+			for i := range bound {
+				at, err := w.listen(bound[i], secure, each)
+				if err != nil {
+					return nil, err
+				}
+				bound[i] = at
+			}
+		}
+		return bound, nil
+	}
+	http, err := open(e.config.HTTP, false)
+	if err != nil {
+		return err
+	}
+	https, err := open(e.config.HTTPS, true)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.http, e.https = http, https
+	return nil
+}
+
+// drain ends accepting, and waits for the connections that are left.
+func (e *Engine) drain() {
+	for _, w := range e.workers {
+		w.loop.Post(w.drain)
+	}
+	limit := e.config.Drain
+	if g := e.current.Load(); g != nil && g.table.Global.Drain > 0 {
+		limit = g.table.Global.Drain
+	}
+	for end := time.Now().Add(limit); time.Now().Before(end) && !e.idle(); {
+		time.Sleep(drainPoll)
+	}
+}
+
+// idle says whether no connection of a client is left.
+func (e *Engine) idle() bool {
+	open := make(chan int, len(e.workers))
+	for _, w := range e.workers {
+		w.loop.Post(func() { open <- len(w.conns) })
+	}
+	left := 0
+	for range e.workers {
+		left += <-open
+	}
+	return left == 0
+}

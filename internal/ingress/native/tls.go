@@ -1,0 +1,110 @@
+package native
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/switchyard-net/switchyard/internal/ingress/message"
+	"github.com/switchyard-net/switchyard/internal/ingress/route"
+	"github.com/switchyard-net/switchyard/internal/ingress/settings"
+)
+
+// noTime is no deadline.
+var noTime = time.Time{}
+
+// certificate is one that is shown.
+type certificate = *tls.Certificate
+
+// selfSigned returns the certificate for hosts that have none, named as that of ingress-nginx.
+func selfSigned() (certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	const name = "Kubernetes Ingress Controller Fake Certificate"
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(now.UnixNano()),
+		Subject:      pkix.Name{CommonName: name, Organization: []string{"Acme Co"}},
+		DNSNames:     []string{"ingress.local"},
+		NotBefore:    now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}
+
+// serverTLS returns how clients are spoken to.
+func (e *Engine) serverTLS(t *route.Table) *tls.Config {
+	s := &t.Global.TLS
+	protocols := []string{"http/1.1"}
+	if t.Global.Client.HTTP2 {
+		protocols = []string{"h2", "http/1.1"}
+	}
+	base := &tls.Config{
+		MinVersion: max(s.MinVersion, tls.VersionTLS12), MaxVersion: s.MaxVersion, CipherSuites: s.Ciphers,
+		NextProtos: protocols, SessionTicketsDisabled: !s.Tickets, DynamicRecordSizingDisabled: true,
+		GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return e.certificate(t, h.ServerName) },
+	}
+	base.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		host := t.Host(nameOf(h.ServerName))
+		if host.ClientTLS == nil && host.Ciphers == nil {
+			return nil, nil
+		}
+		return hostTLS(base, host), nil
+	}
+	return base
+}
+
+// hostTLS returns how clients of one host are spoken to. Certificates of clients are judged after the handshake: a bad one is
+// answered by HTTP.
+func hostTLS(base *tls.Config, h *route.Host) *tls.Config {
+	c := base.Clone()
+	c.GetConfigForClient = nil
+	if h.Ciphers != nil {
+		c.CipherSuites = h.Ciphers
+	}
+	if h.ClientTLS != nil && h.ClientTLS.Verify != settings.VerifyOff {
+		c.ClientAuth = tls.RequestClientCert
+		c.ClientCAs = x509.NewCertPool()
+		c.ClientCAs.AppendCertsFromPEM(h.ClientTLS.CA)
+	}
+	return c
+}
+
+// certificate returns the one for a name.
+func (e *Engine) certificate(t *route.Table, name string) (*tls.Certificate, error) {
+	host := t.Host(nameOf(name))
+	switch {
+	case host.Certificate != nil:
+		return host.Certificate.TLS, nil
+	case t.Global.TLS.RejectHandshake && host == t.Default:
+		return nil, errUnknownName
+	case t.Certificate != nil:
+		return t.Certificate.TLS, nil
+	}
+	return e.fallback, nil
+}
+
+// nameOf returns a server name as tables have it.
+func nameOf(name string) string { return strings.TrimSuffix(strings.ToLower(name), ".") }
+
+// settled returns what requests are told of a handshake.
+func (e *Engine) settled(g *generation, s *tls.ConnectionState) *message.TLS {
+	t := &message.TLS{ServerName: nameOf(s.ServerName), Version: s.Version}
+	if len(s.PeerCertificates) > 0 {
+		t.Certificate = s.PeerCertificates[0].Raw
+		t.Verified = verify(g.table.Host(t.ServerName).ClientTLS, s.PeerCertificates)
+	}
+	return t
+}

@@ -1,0 +1,124 @@
+package native
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/switchyard-net/switchyard/internal/ingress/http1"
+	"github.com/switchyard-net/switchyard/internal/ingress/message"
+	"github.com/switchyard-net/switchyard/internal/ingress/policy"
+	"github.com/switchyard-net/switchyard/internal/ingress/route"
+	"github.com/switchyard-net/switchyard/internal/kernel/loop"
+)
+
+const (
+	// housekeeping is how often a loop looks for what is of no use any more.
+	housekeeping = time.Second
+	// placeLife is how long what was compiled for a location is kept without a request.
+	placeLife = 10 * time.Minute
+	// freeExchanges bounds those that are kept for the next request.
+	freeExchanges = 1024
+)
+
+// drainer is a connection that can be ended in order.
+type drainer interface{ Drain() }
+
+// worker is an event loop and what only its tasks use.
+type worker struct {
+	engine    *Engine
+	loop      *loop.Loop
+	listeners []*loop.Listener
+	conns     map[drainer]struct{}
+	draining  bool
+
+	buffers http1.Buffers
+	idle    idle
+	places  map[*route.Location]*place
+	free    []*exchange
+
+	date   []byte // for Date, of this second
+	dateAt time.Duration
+}
+
+// place is what a loop knows of a location.
+type place struct {
+	policy *policy.Policy // nil: nothing is asked for
+	entry  *policy.Entry  // that it was compiled by
+	used   time.Duration  // of Loop.Elapsed
+}
+
+func newWorker(e *Engine) (*worker, error) {
+	l, err := loop.New(loop.Config{Log: e.deps.Log})
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{engine: e, loop: l, conns: map[drainer]struct{}{}, places: map[*route.Location]*place{}, idle: newIdle()}
+	l.Post(func() { l.Go(w.keepHouse) })
+	return w, nil
+}
+
+// keepHouse closes connections that have waited for too long, and forgets locations that nobody asks for.
+func (w *worker) keepHouse(t *loop.Task) {
+	for swept := w.loop.Elapsed(); ; {
+		t.Sleep(housekeeping)
+		if g := w.engine.current.Load(); g != nil {
+			w.idle.expire(w.loop.Elapsed(), &g.table.Global.Upstream)
+		}
+		if now := w.loop.Elapsed(); now-swept > placeLife {
+			swept = now
+			for l, p := range w.places {
+				if now-p.used > placeLife {
+					delete(w.places, l)
+				}
+			}
+		}
+	}
+}
+
+// place returns what the loop knows of a location.
+func (w *worker) place(g *generation, h *route.Host, l *route.Location) *place {
+	p := w.places[l]
+	if p == nil || p.entry != g.entry {
+		p = &place{policy: g.entry.Compile(h, l), entry: g.entry}
+		w.places[l] = p
+	}
+	p.used = w.loop.Elapsed()
+	return p
+}
+
+// serve serves one request.
+func (w *worker) serve(t *loop.Task, s message.Stream) {
+	x := w.exchange()
+	defer x.release()
+	x.task, x.stream, x.request = t, s, s.Request()
+	x.serve()
+}
+
+func (w *worker) exchange() *exchange {
+	if n := len(w.free); n > 0 {
+		x := w.free[n-1]
+		w.free = w.free[:n-1]
+		return x
+	}
+	return &exchange{w: w}
+}
+
+// drain ends accepting, and connections once they have no request.
+func (w *worker) drain() {
+	w.draining = true
+	for _, l := range w.listeners {
+		_ = l.Close()
+	}
+	for c := range w.conns {
+		c.Drain()
+	}
+}
+
+// now returns the value of Date (RFC 9110 6.6.1).
+func (w *worker) dateNow() []byte {
+	if at := w.loop.Elapsed() / time.Second; w.date == nil || at != w.dateAt {
+		w.dateAt = at
+		w.date = w.loop.Now().UTC().AppendFormat(nil, http.TimeFormat)
+	}
+	return w.date
+}
