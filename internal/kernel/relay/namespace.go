@@ -38,6 +38,17 @@ func (n *Namespace) Do(f func() error) error {
 	return <-done
 }
 
+// isHome reports whether it is that of the threads that Go makes. To be asked by a goroutine that has no thread of its own.
+// The first thread of the process proves nothing: it may have been locked, and left in another namespace, as any other.
+func (n *Namespace) isHome() bool {
+	own, err := os.Stat("/proc/thread-self/ns/net")
+	if err != nil {
+		return false
+	}
+	this, err := n.file.Stat()
+	return err == nil && os.SameFile(own, this)
+}
+
 // enter moves the calling thread, which must be locked, to the namespace.
 func (n *Namespace) enter() error {
 	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {

@@ -35,6 +35,7 @@ type registration struct {
 type worker struct {
 	relay       *Relay
 	epoll, wake int
+	waiter      waiter
 	handlers    []registration // by file descriptor
 	generation  int32
 	stopped     bool
@@ -124,26 +125,27 @@ func (w *worker) closeFD(fd int) {
 	closeFD(fd)
 }
 
-// run is the worker's thread, which is of the worker alone and ends with it.
+// run is the worker's thread. Where the namespace is not that of the process, no other goroutine may have the thread, and it
+// ends with the worker.
 func (w *worker) run(ns *Namespace, started chan<- error) {
-	runtime.LockOSThread()
-	err := ns.enter()
+	home := ns.isHome()
+	var err error
+	if !home {
+		runtime.LockOSThread()
+		err = ns.enter()
+	}
+	w.waiter = newWaiter(w.epoll, home)
 	started <- err
 	defer w.close()
 	if err != nil {
 		return
 	}
-	events := make([]unix.EpollEvent, 256)
 	for !w.stopped {
-		n, err := unix.EpollWait(w.epoll, events, w.patience())
-		if err != nil {
-			n = 0 // EINTR; nothing else can be wrong
-		}
+		events := w.waiter.wait(len(w.ready) > 0, w.due())
 		w.now = time.Now()
-		for i := range n {
-			fd := int(events[i].Fd)
-			if r := w.handlers[fd]; r.handler != nil && r.generation == events[i].Pad {
-				r.handler.event(w, events[i].Events)
+		for _, e := range events {
+			if r := w.handlers[e.Fd]; r.handler != nil && r.generation == e.Pad {
+				r.handler.event(w, e.Events)
 			}
 		}
 		w.goOn()
@@ -154,18 +156,11 @@ func (w *worker) run(ns *Namespace, started chan<- error) {
 	}
 }
 
-// patience returns how long to wait for events, in milliseconds: until something is due, or -1 for ever.
-func (w *worker) patience() int {
-	if len(w.ready) > 0 {
-		return 0
-	}
+// due returns when there is something to do without an event; zero: never.
+func (w *worker) due() time.Time {
 	wake := w.connecting.wake(w.resumeAt, w.relay.config.ConnectTimeout)
 	wake = w.young.wake(wake, silence)
-	wake = w.udp.wake(wake, w.relay.config.FlowTimeout)
-	if wake.IsZero() {
-		return -1
-	}
-	return max(0, int(time.Until(wake)/time.Millisecond)+1)
+	return w.udp.wake(wake, w.relay.config.FlowTimeout)
 }
 
 // goOn gives those their turn that were not done in the last one.
@@ -221,7 +216,7 @@ func (w *worker) close() {
 		p.close()
 	}
 	w.udp.answers.close()
-	closeFD(w.epoll)
+	w.waiter.close()
 	closeFD(w.wake)
 	// Whoever waits for a task that came too late.
 	for _, task := range w.takeTasks() {

@@ -96,12 +96,7 @@ func (r rules) toProxy(mark []nft.Expr) []nft.Rule {
 		}
 		return append(nft.TransparentProxy(to, 0), take(nft.Accept, "")...)
 	}
-	list := []nft.Rule{
-		rule("routed to this host", mark),
-		// Without a socket given, the kernel finds it again, with the route that it keeps: cheaper than all of the rest.
-		rule("of a connection that the proxy has", exprs(nft.LoadProtocol(0), nft.Equal(0, []byte{byte(model.TCP)})),
-			exprs(nft.LoadSocketTransparent(0), nft.Equal(0, []byte{1})), take(nft.Accept, "")),
-	}
+	list := []nft.Rule{rule("routed to this host", mark)}
 	for _, pods := range r.fromPods(false) {
 		list = append(list, rule("pods of this node", pods, listener(0)))
 	}

@@ -37,10 +37,10 @@ func capabilities() []capability {
 // handoverCapability is what handing over needs besides.
 func handoverCapability() capability {
 	return capability{
-		"transparent proxying", "use a kernel >= 5.13 that is built with CONFIG_NFT_TPROXY, CONFIG_NFT_SOCKET and CONFIG_NF_CONNTRACK_MARK",
+		"transparent proxying", "use a kernel >= 5.13 that is built with CONFIG_NFT_TPROXY and CONFIG_NF_CONNTRACK_MARK",
 		nft.Hook{Type: "filter", Number: nft.Prerouting, Priority: -90},
 		func(r rules) nft.Rule {
-			return rule("", r.setConnectionMark(1), r.toProxy(nil)[1].Exprs, r.toProxy(nil)[2].Exprs)
+			return rule("", r.setConnectionMark(1), r.toProxy(nil)[1].Exprs)
 		},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -144,6 +145,55 @@ func TestCleanupLeavesNothing(t *testing.T) {
 	}
 	w.sync(w.backend)
 	w.expectBoth("after a Sync that follows a Cleanup")
+}
+
+// TestSamePortAgain connects from the port of a connection that the server has closed just before: what the proxy's host
+// remembers of it (TIME-WAIT) must not answer in place of the proxy, which would cost the client a reset and a moment.
+func TestSamePortAgain(t *testing.T) {
+	w := newWorld(t)
+	l, err := w.endpoints[0].Listen(t.Context(), "tcp", netip.MustParseAddrPort("192.0.2.20:9090"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("bye"))
+			c.Close()
+		}
+	}()
+	next := *w.service
+	next.Pools = []plan.Pool{{Protocol: model.TCP, Endpoints: []plan.Endpoint{{Addr: netip.MustParseAddrPort("192.0.2.20:9090")}}}}
+	w.service = &next
+	w.sync(w.backend)
+	for range 5 {
+		err := w.client.Do(func() error {
+			dialer := net.Dialer{LocalAddr: &net.TCPAddr{Port: 23456}, Timeout: patience}
+			c, err := dialer.DialContext(t.Context(), "tcp", virtualAddress)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			_, err = io.ReadAll(c)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := w.client.Command(t.Context(), "sh", "-c", "grep ^Tcp: /proc/self/net/snmp").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, values, _ := strings.Cut(string(out), "\n")
+	column := slices.Index(strings.Fields(names), "OutRsts")
+	if resets := strings.Fields(values)[column]; resets != "0" {
+		t.Errorf("the client sent %s resets", resets)
+	}
 }
 
 // TestNoGoroutineIsLeft closes a backend that had a connection and an endpoint to probe.
