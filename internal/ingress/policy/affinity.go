@@ -99,11 +99,16 @@ func (a *affinity) cookie(x *Exchange, key string) []byte {
 		b = append(b, "; Secure"...)
 	}
 	b = append(b, "; HttpOnly"...)
-	if a.SameSite != "" && !(a.ConditionalSameSite && a.SameSite == "None" && refusesNone(x.Request.Header.Get("User-Agent"))) {
+	if a.SameSite != "" && !a.withoutSite(x) {
 		b = append(append(b, "; SameSite="...), a.SameSite...)
 	}
 	x.own.arena.buf = b
 	return x.own.arena.value(mark)
+}
+
+// withoutSite tells whether the attribute SameSite is left out for the client's browser.
+func (a *affinity) withoutSite(x *Exchange) bool {
+	return a.ConditionalSameSite && a.SameSite == "None" && refusesNone(x.Request.Header.Get("User-Agent"))
 }
 
 // setSession adds the cookie to the response.

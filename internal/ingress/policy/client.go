@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"net/netip"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/message"
@@ -49,9 +50,10 @@ func (e *Entry) Begin(x *Exchange) {
 	if r.TLS != nil {
 		x.Scheme = "https"
 	}
-	if x.Port == e.ports.HTTPS {
+	switch x.Port {
+	case e.ports.HTTPS:
 		x.Port = 443
-	} else if x.Port == e.ports.HTTP {
+	case e.ports.HTTP:
 		x.Port = 80
 	}
 	x.Authority = r.Authority
@@ -160,7 +162,7 @@ func decimal(text []byte) (n int, ok bool) {
 // isAuthority tells whether text can be a host with or without port, which may go into a Location.
 func isAuthority(text []byte) bool {
 	for _, c := range text {
-		if !('a' <= lower(c) && lower(c) <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '-' || c == ':' || c == '[' || c == ']' || c == '_') {
+		if !isAlphanumeric(c) && bytes.IndexByte([]byte(".-:[]_"), c) < 0 {
 			return false
 		}
 	}

@@ -102,7 +102,7 @@ func matchesOrigin(allowed *settings.Origin, origin []byte) bool {
 
 func isLabel(text []byte) bool {
 	for _, c := range text {
-		if !('a' <= lower(c) && lower(c) <= 'z' || '0' <= c && c <= '9' || c == '-') {
+		if !isAlphanumeric(c) && c != '-' {
 			return false
 		}
 	}

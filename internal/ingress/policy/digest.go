@@ -56,12 +56,7 @@ func newDigest(quotedRealm, realm string, users route.Users, n *nonces) *digest 
 }
 
 func isHex(s string) bool {
-	for i := range len(s) {
-		if !('0' <= s[i] && s[i] <= '9' || 'a' <= s[i] && s[i] <= 'f') {
-			return false
-		}
-	}
-	return len(s) == 32 || len(s) == 64
+	return (len(s) == 32 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
 }
 
 func (d *digest) check(x *Exchange, signIn *signIn) verdict {

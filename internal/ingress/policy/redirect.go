@@ -140,10 +140,11 @@ func (x *Exchange) redirectTo(mark, code int, reason string) bool {
 // toTLS redirects to https: where the host has a certificate, or always.
 func (c *compiler) toTLS() {
 	r := &c.settings.Redirect
-	if !r.TLSAlways && !(r.TLS && c.host.HasTLS) || hasPrefixIn(c.location.Path, c.entry.global.NoTLSRedirect) {
+	asked := r.TLSAlways || r.TLS && c.host.HasTLS
+	if !asked || hasPrefixIn(c.location.Path, c.entry.global.NoTLSRedirect) {
 		return
 	}
-	c.step(func(x *Exchange) bool { return x.Scheme != "http" || c.Policy.https(x, r) })
+	c.step(func(x *Exchange) bool { return x.Scheme != "http" || c.https(x, r) })
 }
 
 func (p *Policy) https(x *Exchange, r *settings.Redirect) bool {

@@ -9,13 +9,30 @@ import (
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
 )
 
-func TestRedirect(t *testing.T) {
-	const tls = "https://example.com"
-	cases := []struct {
-		name, path, annotations string
-		change                  func(*site)
-		request, want           string
-	}{
+// redirectCase is a request to a site that the annotations and change make.
+type redirectCase struct {
+	name, path, annotations string
+	change                  func(*site)
+	request, want           string
+}
+
+func runRedirects(t *testing.T, cases []redirectCase) {
+	t.Helper()
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t, c.path, c.annotations)
+			if c.change != nil {
+				c.change(s)
+			}
+			if diff := cmp.Diff(c.want, s.outcome(c.request)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRedirectToTLS(t *testing.T) {
+	runRedirects(t, []redirectCase{
 		{name: "a plain route has no policy", path: "/", request: "GET http://example.com/a", want: "GET /a"},
 		{
 			name: "http goes to https where the host has a certificate", path: "/", change: withTLS,
@@ -50,7 +67,7 @@ func TestRedirect(t *testing.T) {
 			request: "GET http://example.com/a", want: lines("= 308", "Location: https://example.com/a"),
 		},
 		{
-			name: "https does not", path: "/", change: withTLS, request: "GET " + tls + "/a",
+			name: "https does not", path: "/", change: withTLS, request: "GET https://example.com/a",
 			want: "GET /a",
 		},
 		{
@@ -67,10 +84,15 @@ func TestRedirect(t *testing.T) {
 			request: "GET http://example.com/.well-known/acme-challenge/x", want: "GET /.well-known/acme-challenge/x",
 		},
 		{
-			name: "http-redirect-code", path: "/", change: withTLS,
-			annotations: "",
-			request:     "HEAD http://example.com/a", want: lines("= 308", "Location: https://example.com/a"),
+			name: "http-redirect-code", path: "/",
+			change:  func(s *site) { withTLS(s); s.location.Settings.Redirect.TLSCode = 301 },
+			request: "HEAD http://example.com/a", want: lines("= 301", "Location: https://example.com/a"),
 		},
+	})
+}
+
+func TestRedirect(t *testing.T) {
+	runRedirects(t, []redirectCase{
 		{
 			name: "permanent-redirect", path: "/", annotations: "permanent-redirect: https://other.example/new",
 			request: "GET http://example.com/a", want: lines("= 301", "Location: https://other.example/new"),
@@ -114,18 +136,7 @@ func TestRedirect(t *testing.T) {
 			name: "a location that is denied", path: "/", change: func(s *site) { withTLS(s); s.location.Denied = "no Secret" },
 			request: "GET http://example.com/a", want: "= 503",
 		},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			s := newSite(t, c.path, c.annotations)
-			if c.change != nil {
-				c.change(s)
-			}
-			if diff := cmp.Diff(c.want, s.outcome(c.request)); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
+	})
 }
 
 func withTLS(s *site) { s.host.HasTLS = true }

@@ -9,9 +9,6 @@ import (
 	"github.com/switchyard-net/switchyard/internal/ingress/settings"
 )
 
-// field is a field that policies add.
-type field = message.Field
-
 // statement is a compiled directive of a snippet.
 type statement struct {
 	*settings.Statement
@@ -163,7 +160,7 @@ func (c *condition) met(x *Exchange) bool {
 	var is bool
 	switch c.Test {
 	case settings.TestSet:
-		is = len(value) > 0 && !(len(value) == 1 && value[0] == '0')
+		is = len(value) > 0 && string(value) != "0"
 	case settings.TestEqual:
 		is = string(value) == c.Equal
 	case settings.TestMatch:
@@ -278,7 +275,7 @@ func isEngines(name string) bool {
 // isToken tells whether text is a token (RFC 9110, section 5.6.2), such as a method or the name of a field.
 func isToken(text []byte) bool {
 	for _, c := range text {
-		if !('a' <= lower(c) && lower(c) <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+		if !isAlphanumeric(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
 			return false
 		}
 	}

@@ -32,19 +32,23 @@ func TestSnippet(t *testing.T) {
 		},
 		{
 			"add_header adds to some statuses", "add_header X-A a; add_header X-B b always;", "GET http://example.com/",
-			[]string{"404", "X-A: theirs"}, "GET /\n= 404\nX-A: theirs\nX-B: b",
+			[]string{"404", "X-A: theirs"},
+			"GET /\n= 404\nX-A: theirs\nX-B: b",
 		},
 		{
-			"add_header keeps the backend's", "add_header X-A a;", "GET http://example.com/", []string{"200", "X-A: theirs"},
+			"add_header keeps the backend's", "add_header X-A a;", "GET http://example.com/",
+			[]string{"200", "X-A: theirs"},
 			"GET /\n= 200\nX-A: a\nX-A: theirs",
 		},
 		{
 			"more_set_headers replaces on all", `more_set_headers "X-A: $request_id";`, "GET http://example.com/",
-			[]string{"500", "x-a: theirs"}, "GET /\n= 500\nX-A: id-1",
+			[]string{"500", "x-a: theirs"},
+			"GET /\n= 500\nX-A: id-1",
 		},
 		{
 			"more_clear_headers", `more_clear_headers Server "X-Powered-By";`, "GET http://example.com/",
-			[]string{"200", "server: a", "x-powered-by: b", "X-Kept: c"}, "GET /\n= 200\nX-Kept: c",
+			[]string{"200", "server: a", "x-powered-by: b", "X-Kept: c"},
+			"GET /\n= 200\nX-Kept: c",
 		},
 		{"proxy_hide_header", "proxy_hide_header X-A;", "GET http://example.com/", []string{"200", "X-A: a"}, "GET /\n= 200"},
 		{
@@ -66,11 +70,15 @@ func TestSnippet(t *testing.T) {
 		{"if it does not match", `if ($http_user_agent !~* curl) { return 403; }`, "GET http://example.com/\nUser-Agent: CURL/8", nil, "GET /"},
 		{
 			"set and if in order", "set $a 0; if ($arg_x) { set $a 1; } if ($a) { set $b $a$arg_x; add_header X-B $b; }",
-			"GET http://example.com/?x=7", []string{"200"}, "GET /?x=7\n= 200\nX-B: 17",
+			"GET http://example.com/?x=7",
+			[]string{"200"},
+			"GET /?x=7\n= 200\nX-B: 17",
 		},
 		{
 			"a block is entered once for all its directives", "set $a 1; if ($a = 1) { set $a 2; add_header X-A $a; }",
-			"GET http://example.com/", []string{"200"}, "GET /\n= 200\nX-A: 2",
+			"GET http://example.com/",
+			[]string{"200"},
+			"GET /\n= 200\nX-A: 2",
 		},
 		{"values of the response", `add_header X-S "$status $sent_http_x_a $upstream_http_x_a";`, "GET http://example.com/", []string{"201", "X-A: z"}, "GET /\n= 201\nX-A: z\nX-S: 201 z z"},
 		{"cookies and arguments", `proxy_set_header X-V "$cookie_a,$arg_b,$args";`, "GET http://example.com/?b=1&c=2\nCookie: x=0; a=5", nil, "GET /?b=1&c=2\nset X-V: 5,1,b=1&c=2"},
@@ -150,4 +158,8 @@ func oneLine(t *testing.T, h message.Header) {
 			}
 		}
 	}
+}
+
+func replacements(from, to string) []settings.Replacement {
+	return []settings.Replacement{{From: from, To: to}}
 }

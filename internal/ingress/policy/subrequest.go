@@ -46,6 +46,9 @@ func (x *Exchange) headers() http.Header {
 		}
 		h[key] = append(h[key], string(f.Value))
 	}
+	if _, has := h["User-Agent"]; !has {
+		h["User-Agent"] = []string{""} // else net/http sends its own
+	}
 	return h
 }
 

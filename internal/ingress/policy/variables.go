@@ -288,7 +288,7 @@ func appendComponent(dst, text []byte) []byte {
 	const hex = "0123456789ABCDEF"
 	for _, c := range text {
 		switch {
-		case 'a' <= lower(c) && lower(c) <= 'z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == '~':
+		case isAlphanumeric(c), c == '-', c == '.', c == '_', c == '~':
 			dst = append(dst, c)
 		default:
 			dst = append(dst, '%', hex[c>>4], hex[c&15])
