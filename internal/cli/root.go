@@ -60,6 +60,7 @@ func newRootCommand() *cobra.Command {
 		newNodeCommand(),
 		newControllerCommand(),
 		newDNSCommand(),
+		newIngressCommand(),
 		newEnvCommand(),
 		newCleanupCommand(),
 		newConfigCommand(),
