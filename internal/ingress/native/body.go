@@ -24,6 +24,7 @@ type requestBody struct {
 	own    []byte   // what memory is a slice of, unless that is the stream's
 	file   *os.File // has no name any more; nil: all is in memory
 	size   int64
+	err    error // why a policy could not have it: nobody can
 }
 
 func (b *requestBody) release() {
@@ -42,6 +43,9 @@ func (e *exchange) takeBody() int {
 	p := &e.x.Location.Settings.Proxy
 	if p.MaxBody > 0 && e.request.Length > p.MaxBody {
 		return 413
+	}
+	if e.body.err != nil {
+		return statusOf(e.body.err)
 	}
 	if e.body.whole || e.request.Length == 0 || !p.BufferRequest {
 		return 0
@@ -126,8 +130,8 @@ func (e *exchange) spill(p []byte) (err error) {
 func (e *exchange) Body(limit int64) ([]byte, error) {
 	b, p := &e.body, &e.x.Location.Settings.Proxy
 	if !b.whole && e.request.Length != 0 {
-		if err := e.keep(p.MaxBody, max(p.BodyBuffer, limit)); err != nil {
-			return nil, err
+		if b.err = e.keep(p.MaxBody, max(p.BodyBuffer, limit)); b.err != nil {
+			return nil, b.err
 		}
 	}
 	if b.file != nil || int64(len(b.memory)) > limit {

@@ -163,7 +163,7 @@ func (e *exchange) refuse(status int) {
 
 // answer answers with a page of our own.
 func (e *exchange) answer(status int) {
-	e.x.Answer.Status = status
+	e.x.Fail(status)
 	e.admitted()
 }
 

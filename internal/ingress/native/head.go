@@ -119,8 +119,8 @@ func (e *exchange) appendForwardedFor(b, client []byte) []byte {
 		all = append(all, v...)
 	}
 	b = e.appendOur(b, "X-Original-Forwarded-For", all)
-	if e.generation.table.Global.RealIP.AppendFor {
-		client = append(append(all, ", "...), client...)
+	if peer, ok := e.x.AppendedPeer(); ok {
+		client = peer.AppendTo(append(all, ", "...))
 	}
 	return e.appendOur(b, "X-Forwarded-For", client)
 }

@@ -186,6 +186,16 @@ func (x *Exchange) answer(status int, reason string) bool {
 	return false
 }
 
+// Fail makes an answer of the engine's own page for a status, such as that no endpoint has answered: as those of policies it is ours,
+// which Intercept has to know.
+func (x *Exchange) Fail(status int) { x.answer(status, "") }
+
+// AppendedPeer returns the address that is appended to the client's X-Forwarded-For, if that is not replaced
+// (compute-full-forwarded-for, for peers that are believed).
+func (x *Exchange) AppendedPeer() (netip.Addr, bool) {
+	return x.own.peer, x.own.believed && x.own.full
+}
+
 // edit sets a field of the request to the backend, or removes it where value is empty. Framing and the connection are the engine's.
 func (x *Exchange) edit(name, value []byte) {
 	if message.Equal(name, "Host") {
