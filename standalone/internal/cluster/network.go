@@ -58,6 +58,11 @@ func (n *network) build(spec *Spec) (err error) {
 	if n.client, err = n.join(clientNamespace, ClientAddress()); err != nil {
 		return err
 	}
+	for _, outside := range []*lab.Namespace{n.lan.Namespace(), n.client} {
+		if err := refusePromptly(outside); err != nil {
+			return err
+		}
+	}
 	for i := 1; i <= spec.Nodes; i++ {
 		node, err := n.join(NodeName(i), NodeAddress(i))
 		if err != nil {
@@ -84,6 +89,12 @@ func (n *network) join(name string, address Dual) (*lab.Namespace, error) {
 		return nil, err
 	}
 	return ns, n.lan.Join(ns, lanInterface, address.Prefixes()...)
+}
+
+// refusePromptly makes a namespace answer each packet that it has no use for: with the kernel's limit of one such answer a second, a
+// question to a name server that is not there would be refused at once or time out, as chance has it.
+func refusePromptly(ns *lab.Namespace) error {
+	return errors.Join(ns.SetSysctl("net.ipv4.icmp_ratelimit", "0"), ns.SetSysctl("net.ipv6.icmp.ratelimit", "0"))
 }
 
 // setNodeSysctls makes a namespace a router, as a node is one for its pods.

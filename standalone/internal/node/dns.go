@@ -20,8 +20,12 @@ import (
 	"github.com/switchyard-net/switchyard/standalone/internal/cluster"
 )
 
-// corefileRetry is the pause before the ConfigMap is followed again after a failure.
-const corefileRetry = 5 * time.Second
+const (
+	// corefileRetry is the pause before the ConfigMap is followed again after a failure.
+	corefileRetry = 5 * time.Second
+	// corefilePatience is how long the service proxy waits for it.
+	corefilePatience = 5 * time.Second
+)
 
 // writeResolver writes the resolv.conf of a node, and returns its path. Names outside of the cluster are for whatever name server the
 // client outside runs; if it runs none, its kernel refuses the question at once.
@@ -71,6 +75,27 @@ func newCorefile(spec *cluster.Spec, name string, log *slog.Logger) *corefile {
 // deps connect it with the name server.
 func (c *corefile) deps() switchyard.CorefileDeps {
 	return switchyard.CorefileDeps{Changed: c.changed, Tried: c.tried, KeepAll: true}
+}
+
+// await returns when the ConfigMap can be read, which is made, with the permission for it, when the control plane starts: before, every
+// attempt to read it, and what else a name server reads, would be refused, and not be made again at once. It waits for some seconds only:
+// the service proxy is needed in any case.
+func (c *corefile) await(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, corefilePatience)
+	defer cancel()
+	client, err := proxyClient(c.spec)
+	if err != nil {
+		return // as follow will say
+	}
+	for ctx.Err() == nil {
+		if _, err := client.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, cluster.DNSConfigMap, metav1.GetOptions{}); err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(readyPoll):
+		}
+	}
 }
 
 // follow follows the ConfigMap until the context ends.

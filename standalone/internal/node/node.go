@@ -36,6 +36,9 @@ func Run(ctx context.Context, spec *cluster.Spec, name string, log *slog.Logger)
 		return err
 	}
 	go reapOrphans(ctx, log)
+	if err := reachOutside(ctx, index); err != nil {
+		log.Warn("pods do not reach the client outside", "error", err)
+	}
 	socket := filepath.Join(spec.Node(name), "cri.sock")
 	containers, err := newRuntime(spec, index, socket, log)
 	if err != nil {

@@ -67,6 +67,7 @@ func proxyConfig(spec *cluster.Spec, name string) (config.Node, error) {
 func runProxy(ctx context.Context, spec *cluster.Spec, name string, log *slog.Logger) {
 	corefile := newCorefile(spec, name, log)
 	if !spec.NoDNS {
+		corefile.await(ctx)
 		var following sync.WaitGroup
 		following.Go(func() { corefile.follow(ctx) })
 		defer following.Wait()
