@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-net/switchyard/internal/ingress/balance"
 	"github.com/switchyard-net/switchyard/internal/ingress/policy"
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
+	"github.com/switchyard-net/switchyard/internal/ingress/selfsigned"
 )
 
 // drainPoll is how often the end of the last request is looked for.
@@ -39,7 +40,7 @@ func New(config Config, deps Deps) (*Engine, error) {
 		state: policy.NewState(nil), balancer: balance.New(balance.Config{}),
 	}
 	var err error
-	if e.fallback, err = selfSigned(); err != nil {
+	if e.fallback, err = selfsigned.New(); err != nil {
 		return nil, fmt.Errorf("make the certificate for hosts that have none: %w", err)
 	}
 	for range e.config.Loops {

@@ -1,13 +1,8 @@
 package native
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
 	"strings"
 	"time"
 
@@ -21,28 +16,6 @@ var noTime = time.Time{}
 
 // certificate is one that is shown.
 type certificate = *tls.Certificate
-
-// selfSigned returns the certificate for hosts that have none, named as that of ingress-nginx.
-func selfSigned() (certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	const name = "Kubernetes Ingress Controller Fake Certificate"
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()),
-		Subject:      pkix.Name{CommonName: name, Organization: []string{"Acme Co"}},
-		DNSNames:     []string{"ingress.local"},
-		NotBefore:    now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
-}
 
 // serverTLS returns how clients are spoken to.
 func (e *Engine) serverTLS(t *route.Table) *tls.Config {
