@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-net/switchyard/internal/ingress/http1"
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
 	"github.com/switchyard-net/switchyard/internal/ingress/settings"
+	"github.com/switchyard-net/switchyard/internal/model"
 )
 
 // verdict is how an attempt ended.
@@ -27,7 +28,7 @@ const (
 // forward sends the request to an endpoint of the backend, and the response to the client.
 func (e *exchange) forward(b *route.Backend) {
 	if b == nil {
-		e.answer(503)
+		e.answer(e.unserved())
 		return
 	}
 	if status := e.takeBody(); status != 0 {
@@ -58,6 +59,14 @@ func (e *exchange) forward(b *route.Backend) {
 		}
 	}
 	e.answer(failure)
+}
+
+// unserved returns the status where a location has no backend: no rule has asked for it, or what the rule asks for is not there.
+func (e *exchange) unserved() int {
+	if l := e.x.Location; l.Ingress == (model.Ref{}) && l.Denied == "" {
+		return 404
+	}
+	return 503
 }
 
 func (e *exchange) group(b *route.Backend) *balance.Group {

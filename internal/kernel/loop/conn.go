@@ -127,6 +127,9 @@ func (c *Conn) received(n, size int) (int, error) {
 // WaitReadable waits until there is something to read, be it the end, so that no buffer is held meanwhile.
 func (c *Conn) WaitReadable() error {
 	for !c.readable && len(c.back) == 0 {
+		if len(c.queue) > 0 {
+			c.drain() // the peer may wait for it before it answers
+		}
 		if err := c.wait(&c.in, "read", c.read.until(c.loop.now)); err != nil {
 			return err
 		}

@@ -1,0 +1,32 @@
+package native
+
+import (
+	"log/slog"
+	"net/netip"
+	"testing"
+
+	"github.com/switchyard-net/switchyard/internal/ingress"
+	"github.com/switchyard-net/switchyard/internal/ingress/enginetest"
+)
+
+var _ ingress.Engine = (*Engine)(nil)
+
+// start starts engines for tests.
+func start() enginetest.Start {
+	return enginetest.Start{New: func(t testing.TB) enginetest.Started {
+		t.Helper()
+		any := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+		e, err := New(Config{HTTP: any, HTTPS: any, Loops: 2, TempDir: t.TempDir()}, Deps{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return enginetest.Started{Engine: e, Addresses: func() (string, string) {
+			http, https := e.Addresses()
+			return http[0].String(), https[0].String()
+		}}
+	}}
+}
+
+func TestCore(t *testing.T) { enginetest.Run(t, start(), enginetest.Core()) }
+
+func TestFraming(t *testing.T) { enginetest.Run(t, start(), enginetest.Framing()) }
