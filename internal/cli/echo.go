@@ -31,6 +31,8 @@ address and the request. It takes pod, node and address from the environment (PO
   /readyz              200 if ready, 503 if not
   POST /ready?ok=false make it unready (ok=true: ready again)
   /pod                 the pod's name and nothing else
+  /ws                  WebSocket: each text comes back with the pod's name before it
+  gRPC                 grpc.health.v1.Health/Check, without TLS
   any other path       who answers whom; as JSON for clients that accept it
 
 On SIGTERM it turns unready, goes on serving for --drain, and ends.`,

@@ -16,14 +16,16 @@ type Answer struct {
 	Host    string `json:"host,omitempty"`
 }
 
-// handler serves the answers on every path but the four it keeps: /healthz (200 while the process lives), /readyz (200
-// or 503), /ready (POST with ok=true or ok=false sets what /readyz says), /pod (the pod's name and nothing else).
+// handler serves the answers on every path but the six it keeps: /healthz (200 while the process lives), /readyz (200
+// or 503), /ready (POST with ok=true or ok=false sets what /readyz says), /pod (the pod's name and nothing else), /ws (WebSocket) and the health check of gRPC.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("/readyz", s.readyz)
 	mux.HandleFunc("POST /ready", s.setReady)
 	mux.HandleFunc("/pod", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, s.config.Identity.Pod) })
+	mux.HandleFunc("/ws", s.websocket)
+	mux.HandleFunc(grpcHealth, s.grpcCheck)
 	mux.HandleFunc("/", s.answer)
 	return s.closeWhenDraining(mux)
 }

@@ -63,7 +63,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	defer listeners.close()
 	failed := make(chan error, 3)
-	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true) // gRPC
 	if listeners.http != nil {
 		go func() { failed <- server.Serve(listeners.http) }()
 	}
