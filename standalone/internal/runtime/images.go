@@ -38,8 +38,8 @@ type Images struct {
 var ErrNoCommand = errors.New("stands for no command here: add it to the file given with --images or give the container a command")
 
 // LoadImages reads a YAML file that maps image names to Images. A name may contain * for any characters; without a tag
-// it holds for every tag. An empty file name gives the built-in entries alone: switchyard/echo, nginx if it is installed,
-// and the usual images of a shell. The file's entries come before them.
+// it holds for every tag. An empty file name gives the built-in entries alone: switchyard/echo and switchyard/ingress, nginx if it is
+// installed, and the usual images of a shell. The file's entries come before them.
 func LoadImages(file string) (Images, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -103,8 +103,9 @@ func (i Image) validate(name string) error {
 func builtinImages(dir string) map[string]Image {
 	shell := Image{Command: []string{"sh"}}
 	images := map[string]Image{
-		"switchyard/echo": {Command: []string{filepath.Join(dir, "switchyard"), "echo"}},
-		"busybox":         shell, "alpine": shell, "debian": shell, "ubuntu": shell,
+		"switchyard/echo":    {Command: []string{filepath.Join(dir, "switchyard"), "echo"}},
+		"switchyard/ingress": {Command: []string{filepath.Join(dir, "switchyard"), "ingress"}},
+		"busybox":            shell, "alpine": shell, "debian": shell, "ubuntu": shell,
 	}
 	if path, err := exec.LookPath("nginx"); err == nil {
 		images["nginx"] = Image{Command: []string{path, "-g", "daemon off; error_log /dev/stderr;"}}
