@@ -3,6 +3,7 @@ package http2
 import (
 	"errors"
 	"fmt"
+	"os"
 )
 
 // Code is why a stream or connection ended (RFC 9113 section 7).
@@ -63,8 +64,8 @@ func (e ResetError) Error() string { return "http2: the peer has reset the strea
 func (e ResetError) Refused() bool { return e.Code == codeRefused }
 
 var (
-	// ErrTimeout is why an exchange failed whose peer was silent, or took no data, for too long.
-	ErrTimeout = errors.New("http2: the peer took too long")
+	// ErrTimeout is why an exchange failed whose peer was silent, or took no data, for too long: an os.ErrDeadlineExceeded.
+	ErrTimeout = fmt.Errorf("http2: the peer took too long: %w", os.ErrDeadlineExceeded)
 	// ErrClosed is why an exchange failed whose connection has ended.
 	ErrClosed = errors.New("http2: the connection is closed")
 	// ErrAborted is what an exchange returns after Abort.

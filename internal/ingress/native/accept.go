@@ -35,8 +35,8 @@ func (w *worker) plain(t *loop.Task, c *loop.Conn) {
 	if g == nil {
 		return
 	}
-	peer := http1.Peer{Peer: c.Remote(), Client: c.Remote(), Local: c.Local()}
-	if w.http1(t, c, c, g, peer) {
+	peer, ok := w.introduced(c, g)
+	if ok && w.http1(t, c, c, g, peer) {
 		w.http2(t, c, c, g, peer)
 	}
 }
@@ -47,6 +47,10 @@ func (w *worker) secure(t *loop.Task, c *loop.Conn) {
 	if g == nil {
 		return
 	}
+	peer, ok := w.introduced(c, g)
+	if !ok || w.passedThrough(t, c, g, peer) {
+		return
+	}
 	c.Queue()
 	_ = c.SetDeadline(w.loop.Now().Add(g.http1.Header))
 	conn := tls.Server(c, g.tls)
@@ -55,7 +59,7 @@ func (w *worker) secure(t *loop.Task, c *loop.Conn) {
 	}
 	_ = c.SetDeadline(noTime)
 	state := conn.ConnectionState()
-	peer := http1.Peer{Peer: c.Remote(), Client: c.Remote(), Local: c.Local(), TLS: w.engine.settled(g, &state)}
+	peer.TLS = w.engine.settled(g, &state)
 	if state.NegotiatedProtocol == "h2" {
 		w.http2(t, c, conn, g, peer)
 		return

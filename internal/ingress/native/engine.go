@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/switchyard-net/switchyard/internal/ingress/policy"
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
 	"github.com/switchyard-net/switchyard/internal/ingress/selfsigned"
+	"github.com/switchyard-net/switchyard/internal/ingress/stream"
 )
 
 // drainPoll is how often the end of the last request is looked for.
@@ -26,6 +28,7 @@ type Engine struct {
 	balancer *balance.Balancer
 	current  atomic.Pointer[generation]
 	workers  []*worker
+	streams  *stream.Services
 	fallback certificate
 
 	mu          sync.Mutex
@@ -50,13 +53,29 @@ func New(config Config, deps Deps) (*Engine, error) {
 		}
 		e.workers = append(e.workers, w)
 	}
+	e.streams = e.newStreams()
 	return e, nil
 }
 
-// Apply puts a table in force: requests that begin after it has returned are served by it. It never fails.
+// newStreams returns the TCP and UDP services, which are at the addresses of HTTP and HTTPS.
+func (e *Engine) newStreams() *stream.Services {
+	c := stream.Config{Balancer: e.balancer}
+	for _, a := range slices.Concat(e.config.HTTP, e.config.HTTPS) {
+		if !slices.Contains(c.Addresses, a.Addr()) {
+			c.Addresses = append(c.Addresses, a.Addr())
+		}
+	}
+	for _, w := range e.workers {
+		c.Loops = append(c.Loops, w.loop)
+	}
+	return stream.New(c)
+}
+
+// Apply puts a table in force: requests that begin after it has returned are served by it. It never fails; the problems are ports of
+// TCP and UDP services that cannot be opened.
 func (e *Engine) Apply(_ context.Context, t *route.Table) ([]route.Problem, error) {
 	e.current.Store(e.next(e.current.Load(), t))
-	return nil, nil
+	return e.streams.Apply(t), nil
 }
 
 // Ready returns nil while new connections are accepted and a table is in force.
@@ -92,6 +111,9 @@ func (e *Engine) Run(ctx context.Context) error {
 				e.deps.Log.Error("an event loop has failed", "error", err)
 			}
 		})
+	}
+	for _, p := range e.streams.Start() {
+		e.deps.Log.Warn(p.Message, "service", p.Ref.String())
 	}
 	e.ready.Store(true)
 	<-ctx.Done()
@@ -135,6 +157,9 @@ func (e *Engine) listen() error {
 
 // drain ends accepting, and waits for the connections that are left.
 func (e *Engine) drain() {
+	if err := e.streams.Stop(); err != nil {
+		e.deps.Log.Error("the UDP services have not ended in order", "error", err)
+	}
 	for _, w := range e.workers {
 		w.loop.Post(w.drain)
 	}
@@ -151,11 +176,11 @@ func (e *Engine) drain() {
 func (e *Engine) idle() bool {
 	open := make(chan int, len(e.workers))
 	for _, w := range e.workers {
-		w.loop.Post(func() { open <- len(w.conns) })
+		w.loop.Post(func() { open <- len(w.conns) + w.carried })
 	}
 	left := 0
 	for range e.workers {
 		left += <-open
 	}
-	return left == 0
+	return left == 0 && e.streams.Open() == 0
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/switchyard-net/switchyard/internal/ingress/message"
 	"github.com/switchyard-net/switchyard/internal/ingress/policy"
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
+	"github.com/switchyard-net/switchyard/internal/ingress/stream"
 	"github.com/switchyard-net/switchyard/internal/kernel/loop"
 )
 
@@ -29,6 +30,8 @@ type worker struct {
 	loop      *loop.Loop
 	listeners []*loop.Listener
 	conns     map[drainer]struct{}
+	carrier   stream.Carrier
+	carried   int // TLS connections that are passed through
 	draining  bool
 
 	buffers http1.Buffers
@@ -52,7 +55,7 @@ func newWorker(e *Engine) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{engine: e, loop: l, conns: map[drainer]struct{}{}, places: map[*route.Location]*place{}, idle: newIdle()}
+	w := &worker{engine: e, loop: l, carrier: stream.Carrier{Balancer: e.balancer}, conns: map[drainer]struct{}{}, places: map[*route.Location]*place{}, idle: newIdle()}
 	l.Post(func() { l.Go(w.keepHouse) })
 	return w, nil
 }

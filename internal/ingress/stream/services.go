@@ -3,7 +3,6 @@ package stream
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -23,7 +22,6 @@ type Config struct {
 	// Loops carry TCP; they outlive the Services.
 	Loops    []*loop.Loop
 	Balancer *balance.Balancer
-	Log      *slog.Logger
 	// Ended is called on a loop for each TCP session that has ended; nil: nothing is.
 	Ended func(*Report)
 }

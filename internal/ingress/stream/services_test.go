@@ -97,7 +97,7 @@ func start(t *testing.T, table *route.Table) (*Services, chan *Report) {
 	t.Helper()
 	ended := make(chan *Report, 100)
 	config := Config{
-		Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Balancer: balance.New(balance.Config{}), Log: slog.Default(),
+		Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Balancer: balance.New(balance.Config{}),
 		Ended: func(r *Report) { ended <- r },
 	}
 	ctx, cancel := context.WithCancel(context.Background())
