@@ -1,9 +1,12 @@
 package corednsdiff
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -12,21 +15,46 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
+
+	"github.com/switchyard-net/switchyard/bench/churn"
 )
 
 const (
 	rounds            = 40
 	questionsPerRound = 500
 	changesPerRound   = 12
+	// churnQuestions are a tenth of what make bench-dns asks.
+	churnQuestions = 100_000
 )
 
 // seed of both generators. Other seeds are other objects and questions, to look further by hand.
 var seed = flag.Uint64("seed", 1, "of the generated objects and questions")
 
-// TestSameAnswersAsCoreDNS asks both servers while the objects change. What differs is asked again until both have seen the changes: a
-// difference that lasts is one.
-func TestSameAnswersAsCoreDNS(t *testing.T) {
+// TestOverAnAPIServer runs both servers over one API server.
+func TestOverAnAPIServer(t *testing.T) {
 	s := startSystems(t)
+	t.Run("SameAnswersAsCoreDNS", s.sameAnswers)
+	t.Run("NoWrongAnswerUnderChurn", s.noWrongAnswer)
+	t.Run("BadInput", s.badInput)
+}
+
+// noWrongAnswer asks about Services that change all the time.
+func (s *systems) noWrongAnswer(t *testing.T) {
+	result, err := churn.Run(t.Context(), churn.Config{
+		Client: s.client, Namespace: "default", Queries: churnQuestions,
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			return s.namespace.Dial(ctx, "udp", switchyard.address(0))
+		},
+	})
+	if err := errors.Join(err, result.Bad()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d questions while %d changes were made", result.Queries, result.Changes)
+}
+
+// sameAnswers asks both servers while the objects change. What differs is asked again until both have seen the changes: a
+// difference that lasts is one.
+func (s *systems) sameAnswers(t *testing.T) {
 	w, err := newWorld(t.Context(), s.client, rand.New(rand.NewPCG(*seed, 1)))
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +67,7 @@ func TestSameAnswersAsCoreDNS(t *testing.T) {
 	questions := asking{Rand: rand.New(rand.NewPCG(*seed, 2))}
 	seen := map[string]int{}
 	for round := range rounds {
-		if round == rounds/2 {
+		if round == rounds/4 {
 			if err := w.createOwn(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -74,14 +74,21 @@ func (s side) corefile(kubeconfig string) []byte {
 		fmt.Fprintf(&text, ".:%d {\n  kubernetes %s {\n    kubeconfig %s\n    %s\n  }\n  forward . %s\n  loadbalance\n}\n",
 			s.address(i).Port(), v.zones, kubeconfig, strings.Join(v.options, "\n    "), upstreamAddress)
 	}
+	fmt.Fprintf(&text, ".:%d {\n  prometheus %s\n}\n", uint16(s)-1, s.metrics())
 	return []byte(text.String())
+}
+
+// metrics is where the side serves its metrics.
+func (s side) metrics() netip.AddrPort {
+	return netip.AddrPortFrom(upstreamAddress.Addr(), uint16(s)+100)
 }
 
 // systems are the two servers over one API server.
 type systems struct {
 	client    kubernetes.Interface
 	namespace *lab.Namespace
-	processes map[string]*process.Process
+	// ours is the process of switchyard.
+	ours *process.Process
 }
 
 // startSystems starts all for the duration of the test.
@@ -108,7 +115,7 @@ func startSystems(t *testing.T) *systems {
 		}
 	})
 	topology := lab.ForTest(t)
-	s := &systems{client: api.Client, namespace: topology.Namespace("dns"), processes: map[string]*process.Process{}}
+	s := &systems{client: api.Client, namespace: topology.Namespace("dns")}
 	topology.Must(api.LAN.Join(s.namespace, "eth0", serverAddress))
 	s.serveUpstream(t)
 	for name, program := range map[string]struct {
@@ -128,7 +135,9 @@ func startSystems(t *testing.T) *systems {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.processes[name] = p
+		if program.side == switchyard {
+			s.ours = p
+		}
 		t.Cleanup(func() { s.stop(t, p) })
 	}
 	return s
@@ -187,10 +196,11 @@ func upstream(w dns.ResponseWriter, r *dns.Msg) {
 type asker struct {
 	*systems
 	sockets map[netip.AddrPort]*dns.Conn
+	timeout time.Duration // of one question
 }
 
 func (s *systems) newAsker(t *testing.T) *asker {
-	a := &asker{systems: s, sockets: map[netip.AddrPort]*dns.Conn{}}
+	a := &asker{systems: s, sockets: map[netip.AddrPort]*dns.Conn{}, timeout: patience}
 	t.Cleanup(func() {
 		for _, c := range a.sockets {
 			_ = c.Close()
@@ -223,7 +233,7 @@ func (a *asker) ask(ctx context.Context, server side, q question) (*dns.Msg, err
 		return nil, err
 	}
 	_, err = conn.Write(packet[:len(packet)-q.cut])
-	if err := errors.Join(conn.SetDeadline(time.Now().Add(patience)), err); err != nil {
+	if err := errors.Join(conn.SetDeadline(time.Now().Add(a.timeout)), err); err != nil {
 		return nil, err
 	}
 	for {
