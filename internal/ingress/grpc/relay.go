@@ -10,18 +10,20 @@ import (
 	"github.com/switchyard-net/switchyard/internal/kernel/loop"
 )
 
-// Interrupter is a message.Stream whose Read can be ended although the client has more to send. Without it, such an exchange can only
-// be aborted.
-type Interrupter interface{ Interrupt() }
+// Body is that of a request: the message.Stream itself, or what was kept of it.
+type Body interface {
+	Read() ([]byte, error)
+	Trailer() message.Header
+	Interrupt()
+}
 
 // sending is the task that carries a request's body to the server.
 type sending struct {
-	stream message.Stream
-	call   *http2.Call
-	owner  *loop.Task // who waits for the end
-	done   bool
-	err    error // of the client's side
-	sent   int64
+	body  Body
+	call  *http2.Call
+	owner *loop.Task // who waits for the end
+	done  bool
+	err   error // of the client's side
 }
 
 func (s *sending) run(*loop.Task) {
@@ -30,9 +32,9 @@ func (s *sending) run(*loop.Task) {
 		s.owner.Wake()
 	}()
 	for {
-		p, err := s.stream.Read()
+		p, err := s.body.Read()
 		if errors.Is(err, io.EOF) {
-			_ = s.call.End(s.stream.Trailer())
+			_ = s.call.End(s.body.Trailer())
 			return
 		}
 		if err != nil {
@@ -40,7 +42,6 @@ func (s *sending) run(*loop.Task) {
 			s.call.Close() // without effect after an Interrupt: it is over then
 			return
 		}
-		s.sent += int64(len(p))
 		if s.call.Write(p) != nil {
 			return // the response says why, or its absence
 		}
@@ -49,8 +50,8 @@ func (s *sending) run(*loop.Task) {
 
 // Result is what has become of a call.
 type Result struct {
-	// Sent and Received are bytes of bodies, Sent what was taken from the client.
-	Sent, Received int64
+	// Received is how many bytes of the response's body have come.
+	Received int64
 	// Responded is true where the client has got a head of a response: nothing else can be answered any more.
 	Responded bool
 	// Client is true where the error is the client's, or the way to it.
@@ -59,42 +60,41 @@ type Result struct {
 }
 
 // Relay carries the body of a request to the server, and its response to the client, both at the same time, until both are done.
-// head is called with the response's head before that is sent, to change it.
-func Relay(t *loop.Task, stream message.Stream, call *http2.Call, head func(*message.Response) error) Result {
-	s := &sending{stream: stream, call: call, owner: t}
+// head is called with the response's head before that is sent, to change it. A stream whose response cannot become whole is aborted.
+func Relay(t *loop.Task, body Body, stream message.Stream, call *http2.Call, head func(*message.Response)) Result {
+	s := &sending{body: body, call: call, owner: t}
 	if stream.Request().Length != 0 {
 		t.Loop().Go(s.run)
 	} else {
 		s.done = true
+		_ = call.End(nil)
 	}
 	result := receive(stream, call, head)
 	call.Close()
-	switch i, ok := stream.(Interrupter); {
-	case result.Err != nil && result.Responded, !s.done && !ok:
+	if result.Err != nil && result.Responded {
 		stream.Abort()
-	case !s.done:
-		i.Interrupt()
 	}
+	if !s.done {
+		body.Interrupt()
+	}
+	interrupted := !s.done
 	for !s.done {
 		t.Park(time.Time{})
 	}
-	if s.err != nil && result.Err != nil {
+	if s.err != nil && result.Err != nil && !interrupted {
 		result.Err, result.Client = s.err, true
 	}
-	result.Sent = s.sent
 	return result
 }
 
 // receive carries the response to the client.
-func receive(stream message.Stream, call *http2.Call, head func(*message.Response) error) (result Result) {
+func receive(stream message.Stream, call *http2.Call, head func(*message.Response)) (result Result) {
 	r, err := call.Response()
-	if err == nil && head != nil {
-		err = head(r)
-	}
 	if err != nil {
 		result.Err = err
 		return result
 	}
+	head(r)
 	result.Responded = true
 	end := call.Ended() && len(call.Trailer()) == 0
 	if err := stream.Respond(r, end); err != nil || end {

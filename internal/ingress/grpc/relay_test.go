@@ -140,7 +140,7 @@ func entry(t *testing.T, dial func(*loop.Task) (http2.Dialed, error), read time.
 		}
 		r := s.Request()
 		call := c.Do(&http2.Head{Method: r.Method, Authority: r.Authority, Target: r.Target, Header: r.Header, Length: r.Length, Trailers: true, Read: read}, false)
-		if result := Relay(task, s, call, nil); result.Err != nil && !result.Responded && !result.Client {
+		if result := Relay(task, s, s, call, func(*message.Response) {}); result.Err != nil && !result.Responded && !result.Client {
 			_ = s.Respond(Answer(504, "the backend is silent"), true)
 		}
 	}}

@@ -18,14 +18,13 @@ type Call struct {
 
 // Response waits for the head of the response, leaving interim ones out. It is valid as long as the call.
 func (k *Call) Response() (*message.Response, error) {
-	until := k.until(k.readWait)
+	begun := k.c.loop.Now()
 	for !k.headed {
 		if k.err != nil {
 			return nil, k.err
 		}
-		if !k.reader.wait(k.c.loop, until) && !k.headed && k.err == nil {
-			k.abort(codeCancel, ErrTimeout)
-			return nil, ErrTimeout
+		if err := k.await(begun); err != nil {
+			return nil, err
 		}
 	}
 	return &k.response, nil

@@ -315,3 +315,39 @@ func badServer(t *testing.T, answer func(c *rawClient)) netip.AddrPort {
 	}()
 	return netip.MustParseAddrPort(listener.Addr().String())
 }
+
+// TestSenderIsPatient sends for longer than the server may be silent.
+func TestSenderIsPatient(t *testing.T) {
+	addr, config := goServer(t, func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		w.WriteHeader(200 + int(n))
+	})
+	l := startLoop(t, func() { t.Error("a task panicked") })
+	onTask(l, func(task *loop.Task) {
+		d, err := dialer(addr, config)(task)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		c := NewClient(task, d.Raw, d.Conn, Limits{}, nil)
+		k := c.Do(&Head{Method: "POST", TLS: true, Authority: []byte("a.test"), Target: []byte("/"), Length: -1, Read: 200 * time.Millisecond}, false)
+		l.Go(func(sender *loop.Task) {
+			for range 7 {
+				if err := k.Write([]byte("x")); err != nil {
+					t.Error(err)
+				}
+				sender.Sleep(80 * time.Millisecond)
+			}
+			_ = k.End(nil)
+		})
+		if r, err := k.Response(); err != nil || r.Status != 207 {
+			t.Errorf("%v, %v", r, err)
+		}
+		k.Close()
+		k = c.Do(&Head{Method: "POST", TLS: true, Authority: []byte("a.test"), Target: []byte("/"), Length: -1, Read: 200 * time.Millisecond}, false)
+		if _, err := k.Response(); !errors.Is(err, ErrTimeout) {
+			t.Errorf("without data: %v", err)
+		}
+		c.Close()
+	})
+}

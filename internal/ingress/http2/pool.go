@@ -11,8 +11,8 @@ import (
 // Key is what connections to servers are shared by: the address, and in what way the server is spoken to.
 type Key struct {
 	Addr netip.AddrPort
-	// Way tells connections to one address apart, such as by their TLS settings.
-	Way string
+	// Way tells connections to one address apart, such as by their TLS settings. It is comparable.
+	Way any
 }
 
 // Dialed is a connection that was just made: Conn is Raw, or TLS over it.

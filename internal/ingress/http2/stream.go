@@ -30,6 +30,7 @@ type stream struct {
 	declared             int64 // length of the body that is received as Content-Length says; -1: it does not
 	received             int64
 	readWait, sendWait   time.Duration // the longest silence, the longest time without room; 0: as long as it takes
+	active               time.Time     // when data was sent last: who sends is patient
 	interrupted          bool
 	trailer              message.Header
 	reader, writer       waiter
@@ -99,7 +100,7 @@ func (s *stream) retire() {
 
 // read returns a piece of the body, valid until the next call, and io.EOF after the last.
 func (s *stream) read() ([]byte, error) {
-	var until time.Time
+	begun := s.c.loop.Now()
 	for len(s.in) == 0 {
 		switch {
 		case s.interrupted:
@@ -108,12 +109,9 @@ func (s *stream) read() ([]byte, error) {
 			return nil, io.EOF
 		case s.err != nil:
 			return nil, s.err
-		case until.IsZero():
-			until = s.until(s.readWait)
 		}
-		if !s.reader.wait(s.c.loop, until) && len(s.in) == 0 && s.err == nil && !s.recvEnded && !s.interrupted {
-			s.abort(codeCancel, ErrTimeout)
-			return nil, ErrTimeout
+		if err := s.await(begun); err != nil {
+			return nil, err
 		}
 	}
 	p := s.in
@@ -121,6 +119,23 @@ func (s *stream) read() ([]byte, error) {
 	s.c.consumed(len(p))
 	s.consumed(len(p))
 	return p, nil
+}
+
+// await waits for the peer, once: until anything happens, or nothing has come, and nothing could be sent, for too long since a
+// time. Then the exchange ends.
+func (s *stream) await(begun time.Time) error {
+	if s.active.After(begun) {
+		begun = s.active
+	}
+	var until time.Time
+	if s.readWait > 0 {
+		until = begun.Add(s.readWait)
+	}
+	if s.reader.wait(s.c.loop, until) || s.active.After(begun) || len(s.in) > 0 || s.recvEnded || s.err != nil {
+		return nil
+	}
+	s.abort(codeCancel, ErrTimeout)
+	return ErrTimeout
 }
 
 // until returns when a wait of that length ends.
@@ -142,6 +157,7 @@ func (s *stream) write(p []byte) error {
 		s.c.out = append(s.c.out, p[:n]...)
 		s.sendWindow -= n
 		s.c.sendWindow -= n
+		s.active = s.c.loop.Now()
 		if n >= usefulFrame || n == len(p) {
 			s.c.overheads.add(dataCredit)
 		}

@@ -3,6 +3,7 @@ package native
 import (
 	"crypto/tls"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
@@ -10,7 +11,11 @@ import (
 )
 
 // backendTLS is how endpoints of a location are spoken to by TLS.
-type backendTLS struct{ config *tls.Config }
+type backendTLS struct {
+	config *tls.Config
+	once   sync.Once
+	http2  *backendTLS // the same for HTTP/2, made once
+}
 
 // secured returns how the backend's endpoints are spoken to by TLS; nil: without.
 func (e *exchange) secured(*route.Backend) (*backendTLS, error) { return nil, nil }

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/http1"
+	"github.com/switchyard-net/switchyard/internal/ingress/route"
 	"github.com/switchyard-net/switchyard/internal/kernel/loop"
 )
 
@@ -39,7 +40,7 @@ func (b *requestBody) release() {
 }
 
 // takeBody reads the whole body if the location asks for it. It returns the status of why not; 0: all is well.
-func (e *exchange) takeBody() int {
+func (e *exchange) takeBody(b *route.Backend) int {
 	p := &e.x.Location.Settings.Proxy
 	if p.MaxBody > 0 && e.request.Length > p.MaxBody {
 		return 413
@@ -47,7 +48,7 @@ func (e *exchange) takeBody() int {
 	if e.body.err != nil {
 		return statusOf(e.body.err)
 	}
-	if e.body.whole || e.request.Length == 0 || !p.BufferRequest {
+	if e.body.whole || e.request.Length == 0 || !p.BufferRequest || speaksGRPC(b) {
 		return 0
 	}
 	if err := e.keep(p.MaxBody, p.BodyBuffer); err != nil {

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/switchyard-net/switchyard/internal/ingress/grpc"
 	"github.com/switchyard-net/switchyard/internal/ingress/http1"
 	"github.com/switchyard-net/switchyard/internal/ingress/message"
 	"github.com/switchyard-net/switchyard/internal/ingress/policy"
@@ -184,6 +185,10 @@ func (e *exchange) admitted() {
 
 // send sends an answer of our own. Its Content-Type is that of our pages, if it has none.
 func (e *exchange) send(body []byte) {
+	if e.own.Status >= 400 && grpc.Is(e.request) {
+		e.sendStatus()
+		return
+	}
 	r := &e.own
 	if r.Status == 204 || r.Status == 304 {
 		body = nil

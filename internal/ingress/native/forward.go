@@ -31,7 +31,7 @@ func (e *exchange) forward(b *route.Backend) {
 		e.answer(e.unserved())
 		return
 	}
-	if status := e.takeBody(); status != 0 {
+	if status := e.takeBody(b); status != 0 {
 		e.answer(status)
 		return
 	}
@@ -99,6 +99,9 @@ type attempt struct {
 }
 
 func (a *attempt) run() verdict {
+	if speaksGRPC(a.backend) {
+		return a.grpc()
+	}
 	e := a.e
 	a.endpoint.Begin()
 	a.began = e.w.loop.Elapsed()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/http1"
+	"github.com/switchyard-net/switchyard/internal/ingress/http2"
 	"github.com/switchyard-net/switchyard/internal/ingress/message"
 	"github.com/switchyard-net/switchyard/internal/ingress/policy"
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
@@ -36,6 +37,7 @@ type worker struct {
 
 	buffers http1.Buffers
 	idle    idle
+	calls   http2.Pool // connections to endpoints that speak HTTP/2
 	places  map[*route.Location]*place
 	free    []*exchange
 
