@@ -16,6 +16,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/switchyard-net/switchyard/internal/config"
+	"github.com/switchyard-net/switchyard/internal/kernel/ownpages"
 	"github.com/switchyard-net/switchyard/internal/node"
 	"github.com/switchyard-net/switchyard/internal/proxy"
 	"github.com/switchyard-net/switchyard/internal/source"
@@ -124,6 +125,7 @@ func limitGarbage() (settled func()) {
 	return func() {
 		debug.SetGCPercent(garbageAfterwards)
 		debug.FreeOSMemory()
+		_ = ownpages.Release() // an error costs memory only
 	}
 }
 
