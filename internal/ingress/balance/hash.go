@@ -2,6 +2,7 @@ package balance
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -81,12 +82,12 @@ func (g *Group) hashed(r *Request, now time.Time) *Endpoint {
 // maxSubset bounds how many endpoints of a subset are looked at.
 const maxSubset = 64
 
-// ofSubset chooses, of the first size endpoints from start on, the one with the fewest requests; nil: none of them can be used.
+// ofSubset chooses the better one of two that are drawn of the first size endpoints from start on; nil: none of them can be used.
 func (g *Group) ofSubset(r *Request, now time.Time, start, size int) *Endpoint {
 	size = min(size, len(g.endpoints), maxSubset)
 	var seen [maxSubset]int
-	var best *Endpoint
-	count := 0
+	var usable [maxSubset]*Endpoint
+	count, n := 0, 0
 	for k := 0; count < size; k++ {
 		at := g.ring[(start+k)%len(g.ring)].at
 		if slices.Contains(seen[:count], at) {
@@ -94,10 +95,23 @@ func (g *Group) ofSubset(r *Request, now time.Time, start, size int) *Endpoint {
 		}
 		seen[count] = at
 		count++
-		e := g.endpoints[at]
-		if !g.out(e, r, now) && (best == nil || g.worse(best, e, now)) {
-			best = e
+		if e := g.endpoints[at]; !g.out(e, r, now) {
+			usable[n] = e
+			n++
 		}
 	}
-	return best
+	switch n {
+	case 0:
+		return nil
+	case 1:
+		return usable[0]
+	}
+	i, j := rand.IntN(n), rand.IntN(n-1)
+	if j >= i {
+		j++
+	}
+	if g.worse(usable[i], usable[j], now) {
+		return usable[j]
+	}
+	return usable[i]
 }
