@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
+	"github.com/switchyard-net/switchyard/internal/ingress/selfsigned"
 	"github.com/switchyard-net/switchyard/internal/kernel/nginxd"
 	"github.com/switchyard-net/switchyard/internal/model"
 )
@@ -58,6 +60,11 @@ func Open(o Options, log *slog.Logger) (*Engine, error) {
 	server, err := nginxd.New(nginxd.Config{Program: o.Program, Home: home, Stop: o.Drain}, log, o.AccessLog)
 	if err != nil {
 		return nil, err
+	}
+	if o.Entry.Certificate == nil {
+		if o.Entry.Certificate, err = selfsigned.New(); err != nil {
+			return nil, err
+		}
 	}
 	if len(o.Entry.Resolvers) == 0 {
 		o.Entry.Resolvers = hostResolvers(log)
@@ -221,16 +228,18 @@ func (e *Engine) await(ctx context.Context) error {
 	defer cancel()
 	for {
 		err := e.Ready()
-		if err == nil {
+		if err == nil && e.deps.Server.Settled() {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the new configuration is not in force after %s, see nginx's log: %w", e.cfg.Patience, err)
+			return fmt.Errorf("the new configuration is not in force after %s, see nginx's log: %w", e.cfg.Patience, cmp.Or(err, errSettling))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
+
+var errSettling = errors.New("workers of the one before still take connections")
 
 // place finds where nginx says that it does not like a configuration.
 var place = regexp.MustCompile(`nginx\.conf:([0-9]+)`)

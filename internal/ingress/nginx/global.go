@@ -17,7 +17,7 @@ func (r *renderer) global() []directive {
 		d("map_hash_max_size", number(65536)), d("map_hash_bucket_size", number(256)), d("variables_hash_max_size", number(65536)),
 		d("variables_hash_bucket_size", number(256)), d("proxy_headers_hash_max_size", number(4096)), d("proxy_headers_hash_bucket_size", number(256)),
 		d("server_tokens", onOff(g.ServerTokens)), d("tcp_nopush", key("on")), d("sendfile", key("on")), d("reset_timedout_connection", key("on")),
-		d("default_type", key("text/plain")), d("merge_slashes", key("on")), d("recursive_error_pages", key("on")),
+		d("default_type", key("text/plain")), d("merge_slashes", key("on")), d("recursive_error_pages", key("on")), d("port_in_redirect", key("off")),
 	}
 	for _, dir := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		list = append(list, d(dir+"_temp_path", plain(r.run("temp-"+dir))))

@@ -32,14 +32,15 @@ func (r *renderer) headers(l *route.Location) ([]directive, error) {
 	for _, h := range r.forwarding() {
 		list = append(list, d(set, key(h[0]), key(h[1])))
 	}
-	list = append(list, d(set, key("Proxy"), plain("")))
-	if p := l.Settings.Rewrite.ForwardedPrefix; p != "" && l.Settings.Rewrite.Target != "" {
+	prefix := plain("")
+	if p := l.Settings.Rewrite.ForwardedPrefix; p != "" && rewrites(l) {
 		v, err := template(p, l, nil)
 		if err != nil {
 			return nil, fmt.Errorf("x-forwarded-prefix: %w", err)
 		}
-		list = append(list, d(set, key("X-Forwarded-Prefix"), v))
+		prefix = v
 	}
+	list = append(list, d(set, key("Proxy"), plain("")), d(set, key("X-Forwarded-Prefix"), prefix))
 	for _, h := range l.Settings.Headers {
 		list = append(list, d("add_header", plain(h.Name), literal(h.Value), key("always")))
 	}

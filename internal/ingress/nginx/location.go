@@ -65,7 +65,12 @@ func matching(l *route.Location) []arg {
 
 // body renders what a location does, in the order of nginx's phases.
 func (r *renderer) body(h *route.Host, l *route.Location) ([]directive, error) {
-	if l.Denied != "" || l.Match != route.MatchSlash && l.Backend == nil {
+	switch {
+	case l.Denied != "":
+		return unavailable(), nil
+	case l.Backend == nil && l.Match != route.MatchSlash && l.Ingress == (model.Ref{}):
+		return []directive{d("return", number(http.StatusNotFound))}, nil
+	case l.Backend == nil && l.Match != route.MatchSlash:
 		return unavailable(), nil
 	}
 	if l.Match == route.MatchSlash {
@@ -105,8 +110,8 @@ func (r *renderer) redirects(h *route.Host, l *route.Location) []directive {
 	if s.Relative {
 		list = append(list, d("absolute_redirect", key("off")))
 	}
-	if !s.PortInRedirects {
-		list = append(list, d("port_in_redirect", key("off")))
+	if s.PortInRedirects {
+		list = append(list, d("port_in_redirect", key("on")))
 	}
 	if s.TLS && h.HasTLS || s.TLSAlways {
 		uri := "switchyard_stripped_uri"
@@ -115,9 +120,6 @@ func (r *renderer) redirects(h *route.Host, l *route.Location) []directive {
 		}
 		list = append(list, block("if", []arg{key("($switchyard_to_tls)")},
 			d("return", number(s.TLSCode), value(text("https://"), ofName("host"), ofName(uri)))))
-	}
-	if app := l.Settings.Rewrite.AppRoot; app != "" && l.Path == "/" {
-		list = append(list, block("if", []arg{key("($uri"), key("="), key("/)")}, d("return", number(http.StatusFound), value(text(app)))))
 	}
 	if s.To != "" {
 		to, err := template(s.To, l, nil)
@@ -130,10 +132,15 @@ func (r *renderer) redirects(h *route.Host, l *route.Location) []directive {
 	return list
 }
 
+// rewrites reports whether the path of requests changes.
+func rewrites(l *route.Location) bool {
+	return l.Settings.Rewrite.Target != "" && l.Settings.Rewrite.Target != l.Path
+}
+
 // rewrite renders the target of the path. A location that is no pattern has no captures.
 func (r *renderer) rewrite(l *route.Location) []directive {
 	s := &l.Settings.Rewrite
-	if s.Target == "" || s.Target == l.Path {
+	if !rewrites(l) {
 		return nil
 	}
 	pattern := "(?i)" + l.Path

@@ -128,7 +128,7 @@ func (r *renderer) top() []directive {
 		workers = number(r.in.Entry.Workers)
 	}
 	list := []directive{
-		d("worker_processes", workers), d("worker_rlimit_nofile", number(65536)), d("worker_shutdown_timeout", key("240s")),
+		d("worker_processes", workers), d("worker_shutdown_timeout", key("240s")),
 		d("pid", plain(r.run("nginx.pid"))), d("error_log", key("stderr"), key("warn")), d("pcre_jit", key("on")),
 	}
 	if r.in.Entry.User != "" {

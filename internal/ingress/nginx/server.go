@@ -1,8 +1,10 @@
 package nginx
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
@@ -34,15 +36,38 @@ func (r *renderer) server(h *route.Host, isDefault bool) directive {
 	r.inner = nil
 	var locations []directive
 	seen := map[string]bool{}
-	for _, l := range h.Locations {
+	for _, l := range inOrder(h) {
 		if l.Match == route.MatchPrefix && !strings.HasSuffix(l.Path, "/") {
 			locations = r.elementwise(h, l, seen, locations)
 			continue
 		}
 		locations = appendOnce(locations, seen, r.location(h, l))
 	}
+	list = append(list, appRoots(h)...)
 	list = append(list, r.serverSnippet(h)...)
 	return block("server", nil, append(append(list, locations...), r.inner...)...)
+}
+
+// inOrder returns a host's locations in an order in which the first of the same path counts: an exact one before a prefix, and
+// nginx's own redirects last. Of patterns the order is the host's.
+func inOrder(h *route.Host) []*route.Location {
+	if h.Regex {
+		return h.Locations
+	}
+	list := slices.Clone(h.Locations)
+	slices.SortStableFunc(list, func(a, b *route.Location) int { return cmp.Compare(a.Match, b.Match) })
+	return list
+}
+
+// appRoots renders where "/" is redirected to: it is one of the host, whatever location the annotation is of.
+func appRoots(h *route.Host) []directive {
+	for _, l := range h.Locations {
+		if app := l.Settings.Rewrite.AppRoot; app != "" && unprintable(app) == nil {
+			return []directive{block("if", []arg{key("($uri"), key("="), key("/)")},
+				d("return", number(http.StatusFound), value(ofName("scheme"), text("://"), ofName("http_host"), text(app))))}
+		}
+	}
+	return nil
 }
 
 // elementwise renders a prefix that matches whole elements of paths: itself, and all below it.
@@ -123,7 +148,7 @@ func (r *renderer) serverNames(h *route.Host) []arg {
 	case h.Name != "":
 		names = []arg{plain(h.Name)}
 	}
-	for _, a := range h.Aliases {
+	for _, a := range r.in.Table.Aliases(h) {
 		switch {
 		case unprintable(a.Name) != nil:
 		case a.Pattern != nil:

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,6 +47,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	master *os.Process // nil: it does not run
+	old    []int       // the workers of before the last Reload
 }
 
 // New returns a Server that is not started. Access log lines, which the configuration sends to standard output, go to out.
@@ -163,17 +165,48 @@ func (s *Server) set(master *os.Process) {
 // ErrNotRunning is returned by Reload while there is no nginx, or it is being started again: it then reads the configuration anyway.
 var ErrNotRunning = errors.New("nginx does not run")
 
-// Reload tells nginx to take up the current configuration. That it has, it shows by itself: see the caller's generation.
+// Reload tells nginx to take up the current configuration. New workers then begin to answer; when the old ones have stopped,
+// Settled says.
 func (s *Server) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.master == nil {
 		return ErrNotRunning
 	}
+	s.old = workers(s.master.Pid)
 	if err := s.master.Signal(syscall.SIGHUP); err != nil {
 		return fmt.Errorf("reload nginx: %w", err)
 	}
 	return nil
+}
+
+// Settled reports whether no worker of before the last Reload takes new connections: nginx stops them a moment after the new ones
+// have begun.
+func (s *Server) Settled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, pid := range s.old {
+		title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil && strings.HasPrefix(string(title), "nginx: worker process\x00") {
+			return false
+		}
+	}
+	return true
+}
+
+// workers returns the children of a process.
+func workers(master int) []int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", master, master))
+	if err != nil {
+		return nil // it has ended
+	}
+	var pids []int
+	for _, field := range strings.Fields(string(text)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // lines sends what nginx says on its standard error to a log.
