@@ -121,19 +121,28 @@ type patternNode struct {
 	parent  int32 // the longest node whose literal is a proper prefix; -1: none
 }
 
-// patternRef is a pattern by its place in the host's order. Where it is nothing but its literal, whole is true.
+// patternRef is a pattern by its place in the host's order.
 type patternRef struct {
 	place int32
-	whole bool
+	tail  tail
 }
+
+// tail is what a pattern asks for after its literal beginning.
+type tail uint8
+
+const (
+	tailPattern tail = iota // what only the pattern itself can tell
+	tailAny                 // nothing, as in "/foo" and "/foo(.*)"
+	tailSlash               // a slash or the end, as in "/foo(/|$)(.*)"
+)
 
 // newPatterns arranges the locations of a host in regex mode, which are in order.
 func newPatterns(locations []*Location) *patterns {
 	p := &patterns{all: locations}
 	at := map[string][]patternRef{}
 	for i, l := range locations {
-		literal, whole := literalPrefix(l.Pattern)
-		at[literal] = append(at[literal], patternRef{int32(i), whole})
+		literal, tail := splitPattern(l.Pattern)
+		at[literal] = append(at[literal], patternRef{int32(i), tail})
 	}
 	for literal, of := range at {
 		p.nodes = append(p.nodes, patternNode{literal: literal, of: of})
@@ -169,7 +178,7 @@ func (p *patterns) find(path string) *Location {
 			if ref.place >= best {
 				break
 			}
-			if ref.whole || p.all[ref.place].Pattern.MatchString(path) {
+			if p.matches(ref, path, len(p.nodes[i].literal)) {
 				best = ref.place
 				break
 			}
@@ -181,12 +190,23 @@ func (p *patterns) find(path string) *Location {
 	return p.all[best]
 }
 
-// literalPrefix returns, in lower case, what every match of an anchored, case-insensitive pattern begins with, and whether
-// nothing else is asked for. It stops before what is not ASCII.
-func literalPrefix(pattern *regexp.Regexp) (literal string, whole bool) {
+// matches reports whether a pattern matches a path that begins with its literal.
+func (p *patterns) matches(ref patternRef, path string, literal int) bool {
+	switch ref.tail {
+	case tailAny:
+		return true
+	case tailSlash:
+		return len(path) == literal || path[literal] == '/'
+	}
+	return p.all[ref.place].Pattern.MatchString(path)
+}
+
+// splitPattern returns, in lower case, what every match of an anchored, case-insensitive pattern begins with, and what else it asks
+// for. The literal stops before what is not ASCII.
+func splitPattern(pattern *regexp.Regexp) (literal string, rest tail) {
 	tree, err := syntax.Parse(pattern.String(), syntax.Perl)
 	if err != nil { // it was compiled from this text
-		return "", false
+		return "", tailPattern
 	}
 	tree = tree.Simplify()
 	parts := []*syntax.Regexp{tree}
@@ -194,22 +214,56 @@ func literalPrefix(pattern *regexp.Regexp) (literal string, whole bool) {
 		parts = tree.Sub
 	}
 	if parts[0].Op != syntax.OpBeginText {
-		return "", false
+		return "", tailPattern
 	}
-	var out []byte
-	for _, part := range parts[1:] {
-		if part.Op != syntax.OpLiteral {
-			return string(out), false
-		}
-		for _, r := range part.Rune {
+	for parts = parts[1:]; len(parts) > 0 && parts[0].Op == syntax.OpLiteral; parts = parts[1:] {
+		for _, r := range parts[0].Rune {
 			// "s" and "k" also match two letters outside of ASCII, which nginx, comparing bytes, does not take for them.
 			if r >= 0x80 {
-				return string(out), false
+				return literal, tailPattern
 			}
-			out = append(out, lower(byte(r)))
+			literal += string(lower(byte(r)))
 		}
 	}
-	return string(out), true
+	for len(parts) > 0 && optional(parts[len(parts)-1]) {
+		parts = parts[:len(parts)-1] // the end of a match is free
+	}
+	switch {
+	case len(parts) == 0:
+		return literal, tailAny
+	case len(parts) == 1 && slashOrEnd(parts[0]):
+		return literal, tailSlash
+	}
+	return literal, tailPattern
+}
+
+// optional reports whether a part of a pattern matches nothing at all, anywhere.
+func optional(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpEmptyMatch, syntax.OpStar, syntax.OpQuest:
+		return true
+	case syntax.OpCapture:
+		return optional(re.Sub[0])
+	case syntax.OpConcat:
+		return !slices.ContainsFunc(re.Sub, func(sub *syntax.Regexp) bool { return !optional(sub) })
+	case syntax.OpAlternate:
+		return slices.ContainsFunc(re.Sub, optional)
+	}
+	return false
+}
+
+// slashOrEnd reports whether a part of a pattern is "(/|$)", in either order and with or without capture.
+func slashOrEnd(re *syntax.Regexp) bool {
+	for re.Op == syntax.OpCapture {
+		re = re.Sub[0]
+	}
+	if re.Op != syntax.OpAlternate || len(re.Sub) != 2 {
+		return false
+	}
+	slash := func(re *syntax.Regexp) bool { return re.Op == syntax.OpLiteral && string(re.Rune) == "/" }
+	end := func(re *syntax.Regexp) bool { return re.Op == syntax.OpEndText }
+	a, b := re.Sub[0], re.Sub[1]
+	return slash(a) && end(b) || end(a) && slash(b)
 }
 
 func lower(c byte) byte {
