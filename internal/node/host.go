@@ -106,8 +106,8 @@ func followAddrs(ctx context.Context, host *route.Host, before []netip.Addr, cha
 
 // settled does what has waited for our rules to be in force.
 func (n *Node) settled(ctx context.Context) {
-	n.removeOthers(ctx)
 	if n.deps.Settled != nil {
 		n.deps.Settled()
 	}
+	n.removeOthers(ctx)
 }

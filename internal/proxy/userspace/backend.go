@@ -29,7 +29,8 @@ type Config struct {
 	FlowTimeout time.Duration
 	// MaxFlows is how many UDP flows there may be at once, default 32768.
 	MaxFlows int
-	// Drain is how long Close waits for a successor to take over, and for established connections to end. Default 10 s.
+	// Drain is how long Close waits for a successor to take over, and without one for established connections to end.
+	// Default 10 s; negative: not at all.
 	Drain time.Duration
 }
 
@@ -243,19 +244,16 @@ func (b *Backend) stop() error {
 const drainPace = 20 * time.Millisecond
 
 // Close ends the proxy. While there are connections, and until Config.Drain is up, it goes on taking new ones, unless
-// a successor has taken the listeners over; it never waits where there is nothing to wait for. Connections that are left
-// at the end are cut: they live in this process. Rules stay.
+// a successor has taken the listeners over; it never waits where there is nothing to wait for. Where there is a successor,
+// of this mode or of another that asks for it, it waits until the last connection has ended. Connections that are left at the
+// end are cut: they live in this process. Rules stay.
 func (b *Backend) Close() error {
 	if b.closed {
 		return nil
 	}
 	b.closed = true
 	if b.relay != nil {
-		for deadline := time.Now().Add(b.config.Drain); time.Now().Before(deadline); time.Sleep(drainPace) {
-			if b.relay.Stats().Connections == 0 {
-				break
-			}
-		}
+		b.drain()
 		if left := b.relay.Stats().Connections; left > 0 {
 			b.deps.Log.Warn("connections are cut, as the proxy they went through ends", "connections", left, "drained", b.config.Drain)
 		}
@@ -265,6 +263,24 @@ func (b *Backend) Close() error {
 		err = errors.Join(err, b.host.Close())
 	}
 	return errors.Join(err, b.ns.Close())
+}
+
+// drain waits as Close says.
+func (b *Backend) drain() {
+	begin, told := time.Now(), false
+	for ; b.relay.Stats().Connections > 0; time.Sleep(drainPace) {
+		if time.Since(begin) < b.config.Drain {
+			continue
+		}
+		if b.config.Drain < 0 || !b.listeners.taken() && b.listeners.sinceAsked() > b.config.Drain {
+			return
+		}
+		if !told {
+			told = true
+			b.deps.Log.Info("the process stays until the last of its connections has ended, as another serves the new ones",
+				"connections", b.relay.Stats().Connections)
+		}
+	}
 }
 
 // Stats returns what the proxy has done; the zero Stats before the first Sync.

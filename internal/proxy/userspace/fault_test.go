@@ -36,7 +36,7 @@ func TestSuccessor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.backend.config.Drain = time.Hour
+	w.backend.config.Drain = 50 * time.Millisecond // without a successor it would cut the connection soon
 	next := newBackend(t, w.node, Config{})
 	w.sync(next)
 	before := w.backend.Stats().Accepted
@@ -46,9 +46,9 @@ func TestSuccessor(t *testing.T) {
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- w.backend.Close() }()
-	for range 3 {
+	for start := time.Now(); time.Since(start) < 5*w.backend.config.Drain; {
 		if again, err := say(c); again != first {
-			t.Errorf("the established connection: answered by %q, %v; want %s", again, err, first)
+			t.Fatalf("the established connection: answered by %q, %v; want %s", again, err, first)
 		}
 	}
 	if err := c.Close(); err != nil {
@@ -63,6 +63,53 @@ func TestSuccessor(t *testing.T) {
 		t.Errorf("the predecessor does not end: %+v", w.backend.Stats())
 	}
 	w.expectBoth("after the predecessor's end")
+}
+
+// TestSuccessorOfAnotherMode: while another process asks whether this one still relays, it does until its last connection
+// has ended; then, and where nobody asks, it does not.
+func TestSuccessorOfAnotherMode(t *testing.T) {
+	t.Run("asks", func(t *testing.T) { testDrain(t, true) })
+	t.Run("does not", func(t *testing.T) { testDrain(t, false) })
+}
+
+func testDrain(t *testing.T, asked bool) {
+	w := newWorld(t)
+	c, err := w.client.Dial(t.Context(), "tcp", netip.MustParseAddrPort(virtualAddress))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := say(c); err != nil {
+		t.Fatal(err)
+	}
+	w.backend.config.Drain = time.Second
+	other := newBackend(t, w.node, Config{})
+	closed := make(chan error, 1)
+	go func() { closed <- w.backend.Close() }()
+	for start := time.Now(); asked && time.Since(start) < 3*w.backend.config.Drain; time.Sleep(50 * time.Millisecond) {
+		if left, err := other.Retire(t.Context()); left != 1 || err != nil {
+			t.Fatalf("asked whether it relays: %d, %v", left, err)
+		}
+		if _, err := say(c); err != nil {
+			t.Fatalf("the established connection: %v", err)
+		}
+	}
+	if asked {
+		c.Close()
+	} else if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the connection, with nobody asking: %v; want it cut", err)
+	}
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Fatalf("it does not end: %+v", w.backend.Stats())
+	}
+	if left, err := other.Retire(t.Context()); left != 0 || err != nil {
+		t.Errorf("asked after its end: %d, %v", left, err)
+	}
 }
 
 // TestProcessGone leaves the rules without a proxy, as a killed process does: clients are refused at once, until the next

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +21,8 @@ type listeners struct {
 	all       []*relay.Listener
 	// passed is closed once the next process has them.
 	passed chan struct{}
+	// asked is when another process last wanted to know whether this one still relays, in Unix nanoseconds; 0: never.
+	asked atomic.Int64
 
 	mu      sync.Mutex
 	control *net.UnixListener // guarded by mu; nil: not yet, or not any more
@@ -123,6 +126,7 @@ func (l *listeners) serve(control *net.UnixListener, r *relay.Relay) {
 		if err != nil {
 			return
 		}
+		l.asked.Store(time.Now().UnixNano())
 		if l.pass(conn, control, r) {
 			return
 		}
@@ -155,6 +159,9 @@ func (l *listeners) taken() bool {
 		return false
 	}
 }
+
+// sinceAsked returns how long ago another process has shown itself; a very long time if none has.
+func (l *listeners) sinceAsked() time.Duration { return time.Since(time.Unix(0, l.asked.Load())) }
 
 // close ends the offer and closes the sockets, which the relay must have left.
 func (l *listeners) close() error {
