@@ -67,9 +67,15 @@ func setHeader(p settings.Protocol) string {
 // forwarding returns the fields that tell of the client, all of them constants.
 func (r *renderer) forwarding() [][2]string {
 	return [][2]string{
-		{"X-Request-ID", "$switchyard_request_id"}, {"X-Real-IP", "$remote_addr"}, {"X-Forwarded-For", "$switchyard_forwarded_for"},
-		{"X-Forwarded-Host", "$http_host"}, {"X-Forwarded-Port", "$switchyard_port"}, {"X-Forwarded-Proto", "$switchyard_scheme"},
-		{"X-Forwarded-Scheme", "$switchyard_scheme"}, {"X-Scheme", "$switchyard_scheme"}, {"X-Original-Forwarded-For", "$http_x_forwarded_for"},
+		{"X-Request-ID", "$switchyard_request_id"},
+		{"X-Real-IP", "$remote_addr"},
+		{"X-Forwarded-For", "$switchyard_forwarded_for"},
+		{"X-Forwarded-Host", "$http_host"},
+		{"X-Forwarded-Port", "$switchyard_port"},
+		{"X-Forwarded-Proto", "$switchyard_scheme"},
+		{"X-Forwarded-Scheme", "$switchyard_scheme"},
+		{"X-Scheme", "$switchyard_scheme"},
+		{"X-Original-Forwarded-For", "$http_x_forwarded_for"},
 	}
 }
 
@@ -77,11 +83,22 @@ func (r *renderer) forwarding() [][2]string {
 func (r *renderer) fastCGI(l *route.Location) ([]directive, error) {
 	list := []directive{}
 	for _, p := range [][2]string{
-		{"QUERY_STRING", "$query_string"}, {"REQUEST_METHOD", "$request_method"}, {"CONTENT_TYPE", "$content_type"},
-		{"CONTENT_LENGTH", "$content_length"}, {"SCRIPT_NAME", "$fastcgi_script_name"}, {"REQUEST_URI", "$request_uri"},
-		{"DOCUMENT_URI", "$document_uri"}, {"SERVER_PROTOCOL", "$server_protocol"}, {"REQUEST_SCHEME", "$switchyard_scheme"},
-		{"GATEWAY_INTERFACE", "CGI/1.1"}, {"REMOTE_ADDR", "$remote_addr"}, {"REMOTE_PORT", "$remote_port"},
-		{"SERVER_ADDR", "$server_addr"}, {"SERVER_PORT", "$server_port"}, {"SERVER_NAME", "$host"}, {"HTTP_X_REQUEST_ID", "$switchyard_request_id"},
+		{"QUERY_STRING", "$query_string"},
+		{"REQUEST_METHOD", "$request_method"},
+		{"CONTENT_TYPE", "$content_type"},
+		{"CONTENT_LENGTH", "$content_length"},
+		{"SCRIPT_NAME", "$fastcgi_script_name"},
+		{"REQUEST_URI", "$request_uri"},
+		{"DOCUMENT_URI", "$document_uri"},
+		{"SERVER_PROTOCOL", "$server_protocol"},
+		{"REQUEST_SCHEME", "$switchyard_scheme"},
+		{"GATEWAY_INTERFACE", "CGI/1.1"},
+		{"REMOTE_ADDR", "$remote_addr"},
+		{"REMOTE_PORT", "$remote_port"},
+		{"SERVER_ADDR", "$server_addr"},
+		{"SERVER_PORT", "$server_port"},
+		{"SERVER_NAME", "$host"},
+		{"HTTP_X_REQUEST_ID", "$switchyard_request_id"},
 		{"HTTP_PROXY", `""`},
 	} {
 		list = append(list, d("fastcgi_param", key(p[0]), key(p[1])))
@@ -206,8 +223,12 @@ func (r *renderer) replaced(l *route.Location) []directive {
 	at := fmt.Sprintf("@errors_%d", l.Number)
 	inner := []directive{d("internal"), d("proxy_intercept_errors", key("off")), d("proxy_method", key("GET")), d("proxy_pass_request_body", key("off"))}
 	for _, h := range [][2]string{
-		{"X-Code", "$status"}, {"X-Format", "$http_accept"}, {"X-Original-URI", "$request_uri"},
-		{"X-Request-ID", "$switchyard_request_id"}, {"Host", "$http_host"}, {"Content-Length", `""`},
+		{"X-Code", "$status"},
+		{"X-Format", "$http_accept"},
+		{"X-Original-URI", "$request_uri"},
+		{"X-Request-ID", "$switchyard_request_id"},
+		{"Host", "$http_host"},
+		{"Content-Length", `""`},
 	} {
 		inner = append(inner, d("proxy_set_header", key(h[0]), key(h[1])))
 	}
