@@ -109,6 +109,8 @@ func (p *parser) cors() {
 	}
 	if v, ok := p.get("cors-allow-origin"); ok {
 		c.Origins = p.origins(v)
+	} else if v, ok := p.ing.Annotations.Get("cors-allow-origin"); ok && strings.TrimSpace(v) != "" {
+		c.Origins = nil // a bad list must not admit everybody
 	}
 	p.text("cors-allow-methods", &c.Methods)
 	p.text("cors-allow-headers", &c.Headers)

@@ -355,6 +355,10 @@ func (s *snippetReader) more(name string, args []string, when *Condition) {
 	if len(args) == 0 {
 		s.refuse(name, "a header is needed")
 	}
+	if slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") }) {
+		s.refuse(name, "options are not interpreted")
+		return
+	}
 	for _, arg := range args {
 		field, value, _ := strings.Cut(arg, ":")
 		st := Statement{When: when, Always: true}

@@ -50,7 +50,10 @@ func (r *rules) access() []Spec {
 		{Name: "auth-tls-pass-certificate-to-upstream", Group: "CertificateAuth", Host: true, valid: isBool, invalid: Rejected},
 		{Name: "auth-tls-match-cn", Group: "CertificateAuth", Risk: High, Host: true, valid: isCommonName, invalid: Rejected},
 		{Name: "enable-cors", Group: "CorsConfig", valid: isBool, invalid: Lost},
-		{Name: "cors-allow-origin", Group: "CorsConfig", Risk: Medium, valid: matches(r.corsOrigin, true), invalid: Lost},
+		{
+			Name: "cors-allow-origin", Group: "CorsConfig", Risk: Medium, Note: "a bad value admits no origin; in ingress-nginx it admits all",
+			valid: matches(r.corsOrigin, true), invalid: Lost,
+		},
 		{Name: "cors-allow-methods", Group: "CorsConfig", Risk: Medium, valid: matches(r.corsMethods, true), invalid: Lost},
 		{Name: "cors-allow-headers", Group: "CorsConfig", Risk: Medium, valid: matches(r.headers, true), invalid: Lost},
 		{Name: "cors-allow-credentials", Group: "CorsConfig", valid: isBool, invalid: Lost},
