@@ -94,7 +94,7 @@ func ofNode(n *corev1.Node, internal bool) []model.IngressAddress {
 	return of[0]
 }
 
-// siblings returns the pods with the labels of this process's pod that run, itself included.
+// siblings returns the pods with the labels of this process's pod that run, and itself.
 func (w *Writer) siblings(ctx context.Context) ([]corev1.Pod, error) {
 	pods := w.deps.Client.CoreV1().Pods(w.cfg.Pod.Namespace)
 	own, err := pods.Get(ctx, w.cfg.Pod.Name, metav1.GetOptions{})
@@ -114,13 +114,13 @@ func (w *Writer) siblings(ctx context.Context) ([]corev1.Pod, error) {
 		return nil, fmt.Errorf("list the pods with labels %s: %w", selected, err)
 	}
 	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool {
-		return p.DeletionTimestamp != nil && p.Name != own.Name || p.Status.Phase != corev1.PodRunning
+		return p.Name != own.Name && (p.DeletionTimestamp != nil || p.Status.Phase != corev1.PodRunning)
 	}), nil
 }
 
 // ofPods returns the addresses of the nodes that the entry's pods run on, as of a minute ago at most.
 func (w *Writer) ofPods(ctx context.Context) ([]model.IngressAddress, error) {
-	if time.Since(w.looked) < lookEvery {
+	if len(w.nodes) > 0 && time.Since(w.looked) < lookEvery/2 {
 		return w.nodes, nil
 	}
 	pods, err := w.siblings(ctx)

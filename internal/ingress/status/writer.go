@@ -120,7 +120,7 @@ func (w *Writer) pass(ctx context.Context) time.Duration {
 	}
 	w.told = ""
 	if len(addresses) == 0 {
-		return 0 // a Service that has no address yet: its change will tell
+		return retryAfter // a Service, or nodes, that have no address yet
 	}
 	all := !slices.Equal(addresses, w.addresses)
 	w.addresses = addresses

@@ -193,8 +193,10 @@ func node(name string, addresses ...corev1.NodeAddress) *corev1.Node {
 func TestNodesOfThePods(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := map[string]string{"app": "entry", "pod-template-hash": "1"}, map[string]string{"app": "entry", "pod-template-hash": "2"}
+		starting := pod("entry-1", "node-1", first)
+		starting.Status.Phase = corev1.PodPending // the API is a little behind
 		b := start(t, Config{Pod: entryPod, RemoveOnShutdown: true},
-			pod("entry-1", "node-1", first), pod("entry-2", "node-2", second), pod("other", "node-3", map[string]string{"app": "other"}),
+			starting, pod("entry-2", "node-2", second), pod("other", "node-3", map[string]string{"app": "other"}),
 			node("node-1", corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "10.0.0.1"}),
 			node("node-2", corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "10.0.0.2"}, corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: "203.0.113.2"}),
 			node("node-3", corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "10.0.0.3"}))
