@@ -20,15 +20,27 @@ type message struct {
 // Batch is room for packets and their replies. It belongs to one goroutine, and is large: about 400 KiB, of which only
 // what has been used takes memory.
 type Batch struct {
-	in, out  [Size]message
+	in       [Size]message
 	inIO     [Size]unix.Iovec
-	outIO    [Size]unix.Iovec
 	peer     [Size]unix.RawSockaddrInet6
 	control  [Size][controlSize]byte
 	requests [Size][MaxRequest]byte
 	replies  [Size][MaxReply]byte
-	queued   int // of out
 	received int // of in
+	// pending are the queued replies in the order of the messages that compose makes of them.
+	pending  [Size]reply
+	queued   int // of pending
+	out      [Size]message
+	first    [Size + 1]uint8 // of pending, for each message, and the end
+	messages int             // of out
+	outIO    [Size]unix.Iovec
+	segments [Size][segmentControl]byte
+}
+
+// reply is the first length bytes of Room(request).
+type reply struct {
+	request uint8
+	length  uint16
 }
 
 // NewBatch returns an empty batch.
@@ -42,7 +54,6 @@ func NewBatch() *Batch {
 		h.Iov = &b.inIO[i]
 		h.SetIovlen(1)
 		h.Control = &b.control[i][0]
-		b.outIO[i].Base = &b.replies[i][0]
 	}
 	b.prepare(Size)
 	return b
@@ -69,23 +80,11 @@ func (b *Batch) Room(i int) []byte { return b.replies[i][:] }
 
 // Reply queues the first n bytes of Room(i) to be sent to where the i-th packet came from, by the next Write.
 func (b *Batch) Reply(i, n int) {
-	b.outIO[i].SetLen(n)
-	h := &b.out[b.queued].header
-	h.Name, h.Namelen = b.in[i].header.Name, b.in[i].header.Namelen
-	h.Iov = &b.outIO[i]
-	h.SetIovlen(1)
-	h.Control, h.Controllen = b.replyControl(i)
-	b.queued++
-}
-
-// replyControl returns the control data with which a reply leaves from the address that the request was sent to.
-func (b *Batch) replyControl(i int) (*byte, uint64) {
-	n := b.in[i].header.Controllen
-	if n == 0 {
-		return nil, 0
+	if length := b.in[i].header.Controllen; length > 0 {
+		freeInterface(b.control[i][:length])
 	}
-	freeInterface(b.control[i][:n])
-	return &b.control[i][0], n
+	b.pending[b.queued] = reply{uint8(i), uint16(n)}
+	b.queued++
 }
 
 // freeInterface clears the interface of a packet info, for the route to decide which one a reply leaves by; only
