@@ -3,6 +3,7 @@ package enginetest
 import (
 	"context"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,7 +43,9 @@ type Case struct {
 	Manifest string
 	// Backends are the names of servers, as often as each is to have endpoints. "web" is there without being named.
 	Backends []string
-	Steps    []Step
+	// Servers are further backends by name, which the test has started itself.
+	Servers map[string]netip.AddrPort
+	Steps   []Step
 }
 
 // Run runs cases against an engine, each with an engine of its own.
@@ -85,7 +88,11 @@ func Serve(t testing.TB, start Start, c Case) *Entry {
 	for _, name := range names {
 		e.backends[name] = append(e.backends[name], startBackend(t, name))
 	}
-	e.builder = route.New(route.Config{ConfigMap: model.Ref{Namespace: "ingress", Name: "controller"}})
+	for name, addr := range c.Servers {
+		e.backends[name] = append(e.backends[name], &backend{name: name, addr: addr})
+	}
+	ref := func(name string) model.Ref { return model.Ref{Namespace: "ingress", Name: name} }
+	e.builder = route.New(route.Config{ConfigMap: ref("controller"), TCP: ref("tcp-services"), UDP: ref("udp-services")})
 	e.started = start.New(t)
 	e.Apply(t, c.Manifest)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds each step.
-const patience = 20 * time.Second
+const patience = 8 * time.Second
 
 // Step is one request and what has to come of it.
 type Step struct {

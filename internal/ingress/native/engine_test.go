@@ -30,3 +30,15 @@ func start() enginetest.Start {
 func TestCore(t *testing.T) { enginetest.Run(t, start(), enginetest.Core()) }
 
 func TestFraming(t *testing.T) { enginetest.Run(t, start(), enginetest.Framing()) }
+
+func TestGRPC(t *testing.T) { enginetest.GRPC(t, start()) }
+
+func TestWebSocket(t *testing.T) { enginetest.WebSocket(t, start()) }
+
+func TestStreaming(t *testing.T) { enginetest.Streaming(t, start()) }
+
+func TestPassthrough(t *testing.T) { enginetest.Passthrough(t, start()) }
+
+func TestProxyProtocol(t *testing.T) { enginetest.ProxyProtocol(t, start()) }
+
+func TestServices(t *testing.T) { enginetest.Services(t, start()) }

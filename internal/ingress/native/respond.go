@@ -47,6 +47,9 @@ func (e *exchange) relayAs(u *upstream, status int) {
 // copy sends the body. Its error is the endpoint's: the client is to see that something is missing.
 func (e *exchange) copy(u *upstream) error {
 	paced := e.x.Pacer.Rate > 0
+	if !u.Buffered() && e.stream.Flush() != nil { // the head does not wait for a body that may take its time
+		e.record.broken = true
+	}
 	for !e.record.broken {
 		p, err := u.Read()
 		if errors.Is(err, io.EOF) {
