@@ -46,7 +46,10 @@ func (a *affinity) bound(x *Exchange) bool {
 // pick chooses an endpoint by session, by hash, or else as the backend balances.
 func (p *Policy) pick(x *Exchange, group *balance.Group) *balance.Endpoint {
 	by, hash := p.affinity, p.hash
-	if x.Canary {
+	switch {
+	case x.own.fallen || x.own.paged:
+		by, hash = nil, nil
+	case x.Canary:
 		by, hash = p.canary.affinity, p.canary.hash
 	}
 	if by != nil {

@@ -24,7 +24,7 @@ func (c *canary) choose(x *Exchange) *route.Backend {
 	if c.mainAffinity != nil && c.mainAffinity.bound(x) {
 		return c.main
 	}
-	if pool := x.Pools.Pool(c.backend); len(pool.Endpoints) == 0 && pool.Name == "" {
+	if isEmpty(x.Pools.Pool(c.backend)) {
 		return c.main
 	}
 	if c.affinity != nil && c.affinity.bound(x) || c.drawn(x) {

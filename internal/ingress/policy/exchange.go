@@ -119,6 +119,8 @@ type state struct {
 	request  balance.Request
 	peer     netip.Addr // who has connected, or whom PROXY protocol names
 	ours     bool       // Answer is sent, and not a backend's
+	fallen   bool       // the request goes to the default-backend
+	paged    bool       // an error page is asked for
 	response *message.Response
 	// variables are those that snippets have set; hits are the statements whose condition was met.
 	variables [][]byte

@@ -9,6 +9,9 @@ import (
 
 // errorPages compiles custom-http-errors.
 func (c *compiler) errorPages() {
+	if c.settings.Errors.Backend != nil && c.location.Denied == "" {
+		c.fallback = c.location.Errors
+	}
 	codes := c.settings.Errors.Codes
 	if len(codes) == 0 || c.location.Errors == nil {
 		return
@@ -30,6 +33,8 @@ func (p *Policy) Intercept(x *Exchange, status int) *route.Backend {
 	if x.own.ours && (x.Answer.Body != nil || status < 400) || !x.own.ours && p.settings.Errors.Off {
 		return nil
 	}
+	x.own.paged = true
+	x.own.request.Reset()
 	x.Edits = x.Edits[:0]
 	x.HostField = x.Authority
 	if x.Method != "HEAD" {
@@ -41,13 +46,18 @@ func (p *Policy) Intercept(x *Exchange, status int) *route.Backend {
 		x.own.arena.buf = append(append(x.own.arena.buf, '?'), x.Request.Query...)
 	}
 	x.Target = x.own.arena.keep(mark)
-	mark = len(x.own.arena.buf)
-	x.own.arena.buf = strconv.AppendInt(x.own.arena.buf, int64(status), 10)
-	x.edit(codeName, x.own.arena.keep(mark))
+	x.editPage(status)
+	x.edit(forwardedForName, x.Client.AppendTo(nil))
+	x.edit(originalURIName, x.Request.Target)
+	return p.page
+}
+
+// editPage sets the fields that tell a default backend what it is to answer for.
+func (x *Exchange) editPage(status int) {
+	x.edit(codeName, strconv.AppendInt(nil, int64(status), 10))
 	for i := range pageTexts {
 		x.edit(pageTexts[i].name, pageTexts[i].value.value(x))
 	}
-	return p.page
 }
 
 // PageStatus is the status of an error page for an answer of ours, or of a backend, with status: that of the page, but for who was
@@ -59,17 +69,17 @@ func (x *Exchange) PageStatus(status, page int) int {
 	return page
 }
 
-// pageTexts are the fields that an error page is asked with, beside X-Code.
+// pageTexts are the fields that a default backend is asked with, beside X-Code.
 var (
-	codeName  = []byte("X-Code")
-	pageTexts = []edit{
+	codeName         = []byte("X-Code")
+	forwardedForName = []byte("X-Forwarded-For")
+	originalURIName  = []byte("X-Original-URI")
+	pageTexts        = []edit{
 		{[]byte("X-Format"), &template{text: variable.Text{{Kind: variable.Header, Name: "accept"}}}},
-		{[]byte("X-Original-URI"), &template{text: variable.Text{{Kind: variable.RequestURI}}}},
 		{[]byte("X-Namespace"), &template{text: variable.Text{{Kind: variable.Namespace}}}},
 		{[]byte("X-Ingress-Name"), &template{text: variable.Text{{Kind: variable.IngressName}}}},
 		{[]byte("X-Service-Name"), &template{text: variable.Text{{Kind: variable.ServiceName}}}},
 		{[]byte("X-Service-Port"), &template{text: variable.Text{{Kind: variable.ServicePort}}}},
 		{[]byte("X-Request-ID"), &template{text: variable.Text{{Kind: variable.RequestID}}}},
-		{[]byte("X-Forwarded-For"), &template{text: variable.Text{{Kind: variable.RemoteAddr}}}},
 	}
 )

@@ -192,3 +192,17 @@ func head(text *string) []byte {
 	*text = string(rest)
 	return part
 }
+
+func TestDefaultBackendWithoutEndpoints(t *testing.T) {
+	s := newSite(t, "/", "default-backend: errors")
+	s.location.Errors = backend(3, "errors", &s.location.Settings.Upstream)
+	if got := s.outcome("POST http://example.com/a?b"); got != "POST /a?b" {
+		t.Errorf("with endpoints: %s", got)
+	}
+	s.pools["web"] = nil
+	want := lines("POST /a?b", "to errors", "set X-Code: 503", "set X-Format: x", "set X-Ingress-Name: web", "set X-Namespace: default",
+		"set X-Request-ID: id-1", "set X-Service-Name: web", "set X-Service-Port: 80")
+	if diff := cmp.Diff(want, s.outcome("POST http://example.com/a?b\nAccept: x")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -22,6 +22,8 @@ type Policy struct {
 	// pages are the statuses that an error page of backend page stands for.
 	pages map[int]bool
 	page  *route.Backend
+	// fallback is where requests go while the backend has no endpoints (default-backend); nil: nowhere.
+	fallback *route.Backend
 
 	affinity *affinity // nil: none
 	hash     *template // of upstream-hash-by; nil: none
@@ -32,7 +34,7 @@ type Policy struct {
 type step func(*Exchange) bool
 
 func (p *Policy) empty() bool {
-	return len(p.steps) == 0 && len(p.edits) == 0 && len(p.response) == 0 && p.pages == nil &&
+	return len(p.steps) == 0 && len(p.edits) == 0 && len(p.response) == 0 && p.pages == nil && p.fallback == nil &&
 		p.affinity == nil && p.hash == nil && p.canary == nil
 }
 
@@ -50,13 +52,24 @@ func (p *Policy) Admit(x *Exchange) bool {
 	return true
 }
 
-// Backend returns where the request goes: the location's backend, or that of its canary; nil: nowhere.
+// Backend returns where the request goes: the location's backend, or that of its canary, or, if that has no endpoints, its
+// default-backend; nil: nowhere.
 func (p *Policy) Backend(x *Exchange) *route.Backend {
-	if p == nil || p.canary == nil {
+	if p == nil {
 		return x.Location.Backend
 	}
-	return p.canary.choose(x)
+	b := x.Location.Backend
+	if p.canary != nil {
+		b = p.canary.choose(x)
+	}
+	if p.fallback != nil && (b == nil || isEmpty(x.Pools.Pool(b))) {
+		x.own.fallen = true
+		return p.fallback
+	}
+	return b
 }
+
+func isEmpty(pool *route.Pool) bool { return len(pool.Endpoints) == 0 && pool.Name == "" }
 
 // Pick returns an endpoint of group, which Balancer.Group has returned for Backend's backend; called again after a failure, another
 // one; nil: there is none left.
@@ -74,6 +87,9 @@ func (p *Policy) Request(x *Exchange) {
 	}
 	for _, edit := range p.edits {
 		edit(x)
+	}
+	if x.own.fallen {
+		x.editPage(503)
 	}
 }
 

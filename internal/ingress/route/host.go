@@ -75,6 +75,7 @@ func (b *Builder) rebuildHost(name string, d *dirty) {
 	} else {
 		x.root()
 		x.locations()
+		x.errorPages()
 		x.hostSettings()
 		x.canaries(h.members)
 		x.certificate()
@@ -163,6 +164,15 @@ func (x *hostBuilder) locations() {
 			}
 			have.path, have.isDefault, have.loc.Backend = p, false, p.backend
 			have.apply(s)
+		}
+	}
+}
+
+// errorPages sends answers that custom-http-errors replaces to the entry's default backend, where no default-backend is named.
+func (x *hostBuilder) errorPages() {
+	for _, d := range x.drafts {
+		if d.loc.Errors == nil && len(d.loc.Settings.Errors.Codes) > 0 {
+			d.loc.Errors = x.entryBackend
 		}
 	}
 }
@@ -377,7 +387,7 @@ func (x *hostBuilder) pattern(d *draft, exact map[string]bool) bool {
 	}
 	re, err := p.compiled(source)
 	if err != nil {
-		x.problem(d.of, ReasonPath, "host %s, path %s is a pattern, as use-regex or rewrite-target is set on the host, and cannot be used: %v; "+
+		x.problem(d.of, ReasonPattern, "host %s, path %s is a pattern, as use-regex or rewrite-target is set on the host, and cannot be used: %v; "+
 			"only this path is lost; write it without look-around, back-references and possessive quantifiers (RE2)", display(x.name), d.loc.Path, err)
 		return false
 	}

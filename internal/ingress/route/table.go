@@ -148,7 +148,7 @@ type Location struct {
 	// Secrets that Settings name, resolved.
 	Users     *Users           // of Settings.BasicAuth
 	BackendCA *BackendIdentity // of Settings.BackendTLS
-	// Errors is the backend for replaced answers, if Settings.Errors has one of its own.
+	// Errors is the backend for replaced answers, and, if Settings.Errors has one of its own, for a Backend without endpoints.
 	Errors *Backend
 	// Number identifies the location among all of a table's life, for state that outlives a table (rate limits, counters):
 	// one of the same Ingress, host and path keeps it.
