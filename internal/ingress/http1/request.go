@@ -2,7 +2,6 @@ package http1
 
 import (
 	"bytes"
-	"strings"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/message"
 )
@@ -111,7 +110,7 @@ func settleTarget(r *message.Request, f *framing) error {
 		r.Host = "" // of HTTP/1.0
 		return nil
 	}
-	host, ok := hostOf(r.Authority, r.Host)
+	host, ok := message.Hostname(r.Authority, r.Host)
 	if !ok {
 		return bad("a Host that is no name or address")
 	}
@@ -126,68 +125,6 @@ func cutScheme(t []byte) ([]byte, bool) {
 		}
 	}
 	return nil, false
-}
-
-// hostOf returns the name or address of an authority in lower case, without port and final dot. before is the one of the request
-// before on the connection: it is mostly the same, and then nothing is allocated.
-func hostOf(authority []byte, before string) (string, bool) {
-	host := authority
-	if authority[0] == '[' {
-		end := bytes.IndexByte(authority, ']')
-		if end < 0 || span6(authority[1:end]) != end-1 || !goodPort(authority[end+1:]) {
-			return "", false
-		}
-		host = authority[:end+1]
-	} else if i := bytes.IndexByte(authority, ':'); i >= 0 {
-		if !goodPort(authority[i:]) {
-			return "", false
-		}
-		host = authority[:i]
-	}
-	if n := len(host); n > 1 && host[n-1] == '.' {
-		host = host[:n-1]
-	}
-	if string(host) == before && before != "" {
-		return before, true
-	}
-	if authority[0] != '[' && !goodName(host) {
-		return "", false
-	}
-	return strings.ToLower(string(host)), true
-}
-
-// goodName says whether a host name has only letters, digits, "-", "_" and "." in it, and no empty label.
-func goodName(name []byte) bool {
-	before := byte('.')
-	for _, c := range name {
-		switch {
-		case c == '.' && before == '.':
-			return false
-		case c != '.' && c != '-' && c != '_' && (classes[c]&token == 0 || !alphanumeric(c)):
-			return false
-		}
-		before = c
-	}
-	return len(name) > 0 && before != '.'
-}
-
-func alphanumeric(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
-}
-
-// span6 is span for addresses of IPv6.
-func span6(b []byte) int {
-	for i, c := range b {
-		if hex(c) < 0 && c != ':' && c != '.' {
-			return i
-		}
-	}
-	return len(b)
-}
-
-// goodPort says whether b is nothing, or a colon and digits.
-func goodPort(b []byte) bool {
-	return len(b) == 0 || b[0] == ':' && len(b) <= 6 && span(b[1:], digit) == len(b)-1
 }
 
 // settleBody finds out how long the body is (RFC 9112 6.3), and what the client wants to change to.

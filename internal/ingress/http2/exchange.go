@@ -13,6 +13,7 @@ type exchange struct {
 
 	request   message.Request
 	arena     []byte // of the request's and the trailer's names and values
+	host      string // of the request before
 	tunnel    bool   // of RFC 8441
 	key       string // of the tunnel, if it is a WebSocket
 	continued bool   // 100 was sent, or is of no use

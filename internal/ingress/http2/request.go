@@ -137,10 +137,12 @@ func (x *exchange) target(p *pseudo, host string) string {
 		}
 		r.Target = x.keep(p.path)
 	}
-	if r.Host = hostOf(p.authority); r.Host == "" {
+	r.Authority = x.keep(p.authority)
+	var ok bool
+	if r.Host, ok = message.Hostname(r.Authority, x.host); !ok {
 		return "no authority, or a bad one"
 	}
-	r.Authority = x.keep(p.authority)
+	x.host = r.Host
 	if i := strings.IndexByte(p.path, '?'); i >= 0 {
 		r.Query = r.Target[i+1:]
 	}
@@ -213,27 +215,4 @@ func goodTarget(path, method string) bool {
 		}
 	}
 	return true
-}
-
-// hostOf returns the name or address of an authority in lower case, without its port; "": it is none. An address of IPv6 keeps its
-// brackets.
-func hostOf(authority string) string {
-	host := authority
-	if i := strings.LastIndexByte(authority, ':'); i >= 0 && !strings.HasSuffix(authority, "]") {
-		host = authority[:i]
-		for _, c := range []byte(authority[i+1:]) {
-			if c < '0' || c > '9' {
-				return ""
-			}
-		}
-	}
-	if strings.HasPrefix(host, "[") != strings.HasSuffix(host, "]") {
-		return ""
-	}
-	for i := range len(host) {
-		if c := host[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`@/\?#<>"^{|}`+"`", c) >= 0 || c == ':' && host[0] != '[' {
-			return ""
-		}
-	}
-	return strings.ToLower(host)
 }
