@@ -1,5 +1,7 @@
 package zone
 
+import "net/netip"
+
 // Question is one question of class IN.
 type Question struct {
 	// Name is the name in wire format with its closing zero, in lower case, without compression: at most 255 bytes.
@@ -175,11 +177,7 @@ func (c *composer) addresses(f *found, q Question) {
 			c.count(c.addressAt(asked, f.addr))
 		}
 	case kindCluster:
-		for _, a := range f.entry.service.ClusterIPs {
-			if typeOf(a) == q.Type {
-				c.count(c.addressAt(asked, a))
-			}
-		}
+		c.clusterAddresses(f.entry, q.Type)
 	case kindEndpoints:
 		c.endpointAddresses(f, q)
 	case kindServer:
@@ -188,6 +186,22 @@ func (c *composer) addresses(f *found, q Question) {
 				c.count(c.addressAt(asked, s.addr))
 			}
 		}
+	}
+}
+
+// clusterAddresses appends the cluster IPs of a family.
+func (c *composer) clusterAddresses(e *entry, kind uint16) {
+	switch {
+	case e.several:
+		for _, a := range e.service.ClusterIPs {
+			if typeOf(a) == kind {
+				c.count(c.addressAt(asked, a))
+			}
+		}
+	case kind == typeA && e.has4:
+		c.count(c.addressAt(asked, netip.AddrFrom4(e.v4)))
+	case kind == typeAAAA && e.has6:
+		c.count(c.addressAt(asked, netip.AddrFrom16(e.v6)))
 	}
 }
 

@@ -11,13 +11,63 @@ import (
 )
 
 // entry is a Service with its slices. Either may be missing: slices may come before their Service.
+//
+// What most questions need comes first, so that it is at hand with the entry itself: every further place in memory that an answer needs
+// costs as much as all that is computed for it.
 type entry struct {
-	id      uint32
+	id   uint32
+	sort serviceSort
+	// has4 and has6 say which of v4 and v6 are the Service's cluster IPs. With more than one of a family, it has several, and these are not
+	// set.
+	has4, has6, several bool
+	v4                  [4]byte
+	v6                  [16]byte
+
 	ref     model.Ref
 	service *model.Service
 	slices  []*model.EndpointSlice
 	// order has the ready endpoints in the order of their names; orderByPod the same where pods lend their names.
 	order, orderByPod []position
+}
+
+// serviceSort is what sort of Service an entry is.
+type serviceSort uint8
+
+const (
+	serviceNone     serviceSort = iota // slices without a Service
+	serviceCluster                     // with cluster IPs
+	serviceHeadless                    // without
+	serviceExternal                    // an ExternalName Service
+)
+
+// sortOf returns the sort of a Service, which may be nil.
+func sortOf(s *model.Service) serviceSort {
+	switch {
+	case s == nil:
+		return serviceNone
+	case s.Type == model.ExternalName:
+		return serviceExternal
+	case s.Headless:
+		return serviceHeadless
+	}
+	return serviceCluster
+}
+
+// setClusterIPs sets what the entry has of its Service's cluster IPs.
+func (e *entry) setClusterIPs() {
+	if e.sort != serviceCluster {
+		return
+	}
+	for _, a := range e.service.ClusterIPs {
+		switch {
+		case a.Is4() && !e.has4:
+			e.has4, e.v4 = true, a.As4()
+		case !a.Is4() && !e.has6:
+			e.has6, e.v6 = true, a.As16()
+		default:
+			e.several = true
+		}
+	}
 }
 
 // position is where in the slices of an entry an endpoint is.

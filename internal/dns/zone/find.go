@@ -88,21 +88,20 @@ func (z *Zones) findPod(r *request) found {
 
 func (z *Zones) findService(t *Table, r *request) found {
 	e := t.entry(r.key)
-	if e == nil || e.service == nil || z.options.Labels != nil && !z.options.Labels(e.service.Labels) {
+	if e == nil || e.sort == serviceNone || z.options.Labels != nil && !z.options.Labels(e.service.Labels) {
 		return found{}
 	}
 	f := found{selection: selection{entry: e, byPod: z.options.EndpointPodNames, port: r.port, protocol: r.protocol}}
-	svc := e.service
 	hasEndpoints := !z.options.NoEndpoints && e.ready() > 0
 	switch {
-	case svc.Type == model.ExternalName:
-		if r.endpoint == nil && r.topology == nil && f.wantsAny() && isName(svc.ExternalName) {
+	case e.sort == serviceExternal:
+		if r.endpoint == nil && r.topology == nil && f.wantsAny() && isName(e.service.ExternalName) {
 			f.kind = kindExternal
 		}
 		return f
-	case z.options.IgnoreEmpty && !svc.Headless && !hasEndpoints, r.topology != nil && !svc.Headless:
+	case e.sort == serviceCluster && (z.options.IgnoreEmpty && !hasEndpoints || r.topology != nil):
 		return f
-	case !svc.Headless && r.endpoint == nil:
+	case e.sort == serviceCluster && r.endpoint == nil:
 		if f.exists() {
 			f.kind = kindCluster
 		}
@@ -181,12 +180,15 @@ func (s *selection) wantsAny() bool { return len(s.port) == 0 && len(s.protocol)
 
 // exists reports whether the Service has a port that is meant.
 func (s *selection) exists() bool {
+	if s.wantsAny() {
+		return true
+	}
 	for i := range s.entry.service.Ports {
 		if p := &s.entry.service.Ports[i]; s.wants(p.Name, p.Protocol) {
 			return true
 		}
 	}
-	return len(s.entry.service.Ports) == 0 && s.wantsAny()
+	return false
 }
 
 // member returns an endpoint with the ports of its slice; false: it is not selected.

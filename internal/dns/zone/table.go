@@ -127,7 +127,8 @@ func (b *builder) id() uint32 {
 
 // entry returns the entry of a Service.
 func (b *builder) entry(id uint32, ref model.Ref, view model.ServiceView) *entry {
-	e := &entry{id: id, ref: ref, service: view.Service, slices: view.Slices}
+	e := &entry{id: id, ref: ref, sort: sortOf(view.Service), service: view.Service, slices: view.Slices}
+	e.setClusterIPs()
 	e.order = b.arranger.arrange(e, false)
 	if b.podNames {
 		e.orderByPod = b.arranger.arrange(e, true)
