@@ -20,6 +20,7 @@ type exchange struct {
 	request *message.Request
 
 	generation *generation
+	place      *place
 	policy     *policy.Policy
 	x          policy.Exchange
 	body       requestBody
@@ -37,7 +38,7 @@ type exchange struct {
 func (e *exchange) release() {
 	e.body.release()
 	e.x.End()
-	e.task, e.stream, e.request, e.generation, e.policy = nil, nil, nil, nil, nil
+	e.task, e.stream, e.request, e.generation, e.place, e.policy = nil, nil, nil, nil, nil, nil
 	e.passing, e.record = passing{}, record{attempts: e.record.attempts[:0]}
 	e.own = message.Response{Header: e.own.Header[:0]}
 	if len(e.w.free) < freeExchanges {
@@ -69,7 +70,7 @@ func (e *exchange) serve() {
 		return
 	}
 	p := e.w.place(e.generation, host, location)
-	e.policy = p.policy
+	e.place, e.policy = p, p.policy
 	e.x.Request, e.x.Engine, e.x.Host, e.x.Location, e.x.Pools = r, e, host, location, e.generation.table
 	e.generation.entry.Begin(&e.x)
 	switch {

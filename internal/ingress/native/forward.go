@@ -13,7 +13,6 @@ import (
 	"github.com/switchyard-net/switchyard/internal/ingress/http1"
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
 	"github.com/switchyard-net/switchyard/internal/ingress/settings"
-	"github.com/switchyard-net/switchyard/internal/model"
 )
 
 // verdict is how an attempt ended.
@@ -61,9 +60,9 @@ func (e *exchange) forward(b *route.Backend) {
 	e.answer(failure)
 }
 
-// unserved returns the status where a location has no backend: no rule has asked for it, or what the rule asks for is not there.
+// unserved returns the status where a location has no backend: it is that of "/" where no rule has asked for it, or is denied.
 func (e *exchange) unserved() int {
-	if l := e.x.Location; l.Ingress == (model.Ref{}) && l.Denied == "" {
+	if e.x.Location.Denied == "" {
 		return 404
 	}
 	return 503

@@ -2,8 +2,6 @@ package native
 
 import (
 	"bytes"
-	"crypto/tls"
-	"errors"
 	"io"
 	"net/http"
 
@@ -84,24 +82,6 @@ func (a *attempt) client() (*http2.Client, error) {
 		return d, err
 	})
 }
-
-// forHTTP2 returns the settings with which HTTP/2 is agreed on.
-func (b *backendTLS) forHTTP2() *backendTLS {
-	b.once.Do(func() {
-		config := b.config.Clone()
-		config.NextProtos = []string{"h2"}
-		config.VerifyConnection = func(s tls.ConnectionState) error {
-			if s.NegotiatedProtocol != "h2" {
-				return errNoHTTP2
-			}
-			return nil
-		}
-		b.http2 = &backendTLS{config: config}
-	})
-	return b.http2
-}
-
-var errNoHTTP2 = errors.New("the endpoint does not speak HTTP/2 over TLS")
 
 // callHead returns the head of the request as the backend gets it.
 func (e *exchange) callHead(secure bool) *http2.Head {

@@ -49,7 +49,9 @@ type worker struct {
 type place struct {
 	policy *policy.Policy // nil: nothing is asked for
 	entry  *policy.Entry  // that it was compiled by
-	used   time.Duration  // of Loop.Elapsed
+	host   *route.Host    // that it was compiled for
+	tls    map[route.Key]*backendTLS
+	used   time.Duration // of Loop.Elapsed
 }
 
 func newWorker(e *Engine) (*worker, error) {
@@ -83,8 +85,8 @@ func (w *worker) keepHouse(t *loop.Task) {
 // place returns what the loop knows of a location.
 func (w *worker) place(g *generation, h *route.Host, l *route.Location) *place {
 	p := w.places[l]
-	if p == nil || p.entry != g.entry {
-		p = &place{policy: g.entry.Compile(h, l), entry: g.entry}
+	if p == nil || p.entry != g.entry || p.host != h {
+		p = &place{policy: g.entry.Compile(h, l), entry: g.entry, host: h}
 		w.places[l] = p
 	}
 	p.used = w.loop.Elapsed()
