@@ -243,7 +243,7 @@ func heads() []Case {
 		},
 		{
 			Name: "snippets are off", Manifest: site{annotations: "configuration-snippet: return 403;"}.String(),
-			Steps: []Step{{Name: "no effect", Want: Want{Backend: "*"}}},
+			Steps: []Step{{Name: "the Ingress is refused", Want: Want{Status: 404}}},
 		},
 		{
 			Name: "proxy-redirect", Manifest: site{annotations: "proxy-redirect-from: http://inner/\nproxy-redirect-to: https://example.com/x/"}.String(),

@@ -1,0 +1,17 @@
+package native
+
+import (
+	"testing"
+
+	"github.com/switchyard-net/switchyard/internal/ingress/enginetest"
+)
+
+func TestAnnotations(t *testing.T) { enginetest.Annotations(t, start()) }
+
+func TestExternalAuth(t *testing.T) { enginetest.ExternalAuth(t, start()) }
+
+func TestMirror(t *testing.T) { enginetest.Mirror(t, start()) }
+
+func TestErrorPages(t *testing.T) { enginetest.ErrorPages(t, start()) }
+
+func TestAffinity(t *testing.T) { enginetest.Affinity(t, start()) }
