@@ -78,7 +78,8 @@ func (e *Entry) Compile(h *route.Host, l *route.Location) *Policy {
 		c.response = append(c.response, setSession)
 	}
 	if c.err != nil {
-		return &Policy{entry: e, host: h, location: l, settings: l.Settings, steps: []step{closed(c.err.Error())}}
+		why := c.err.Error()
+		return &Policy{entry: e, host: h, location: l, settings: l.Settings, closed: why, steps: []step{closed(why)}}
 	}
 	if c.empty() {
 		return nil

@@ -14,6 +14,8 @@ type Policy struct {
 	location *route.Location
 	settings *settings.Settings
 
+	// closed is why the location could not be compiled; "": it could.
+	closed string
 	// steps are what comes before the backend, in the order of nginx's phases.
 	steps []step
 	// edits change the request to the backend, response its response.

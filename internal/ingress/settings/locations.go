@@ -32,13 +32,13 @@ func (p *parser) paths() {
 
 func (p *parser) rewrite() {
 	r := &p.out.Rewrite
-	p.text("rewrite-target", &r.Target)
+	p.variables("rewrite-target", &r.Target, Rejected)
 	p.boolean("use-regex", &r.Regex)
-	if p.text("x-forwarded-prefix", &r.ForwardedPrefix) && r.Target == "" {
+	if p.variables("x-forwarded-prefix", &r.ForwardedPrefix, Lost) && r.Target == "" {
 		p.problem(Lost, ReasonIgnored, "x-forwarded-prefix", "counts only with rewrite-target, as in ingress-nginx; add one")
 	}
 	var root string
-	if !p.text("app-root", &root) {
+	if !p.variables("app-root", &root, Lost) {
 		return
 	}
 	u, err := url.ParseRequestURI(root)
