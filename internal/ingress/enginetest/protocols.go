@@ -89,7 +89,10 @@ func GRPC(t *testing.T, start Start) {
 	}
 	for _, host := range []string{"plain.test", "secure.test"} {
 		for _, encrypted := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s with TLS %v", host, encrypted), func(t *testing.T) { grpctest.Calls(t, connect(t, host, encrypted)) })
+			t.Run(fmt.Sprintf("%s with TLS %v", host, encrypted), func(t *testing.T) {
+				start.skip(t)
+				grpctest.Calls(t, connect(t, host, encrypted))
+			})
 		}
 	}
 	for host, want := range map[string]codes.Code{
@@ -97,6 +100,7 @@ func GRPC(t *testing.T, start Start) {
 		"small.test": codes.ResourceExhausted,
 	} {
 		t.Run(host, func(t *testing.T) {
+			start.skip(t)
 			message := "sleep"
 			if host == "small.test" {
 				message = strings.Repeat("x", 2000)
@@ -156,6 +160,7 @@ func WebSocket(t *testing.T, start Start) {
 		"HTTP/2 with TLS":   func(t *testing.T, host string) tunnel { return tunnel2(t, e.connect(t, true, "h2"), host) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			start.skip(t)
 			c := open(t, "tunnel.test")
 			for _, word := range []string{"hello", "again"} {
 				if got := say(t, c, word); got != strings.ToUpper(word) {
@@ -279,7 +284,10 @@ func Streaming(t *testing.T, start Start) {
 					t.Error(err)
 				}
 			})
-			t.Run("both ways", func(t *testing.T) { bothWays(t, client) })
+			t.Run("both ways", func(t *testing.T) {
+				start.skip(t)
+				bothWays(t, client)
+			})
 		})
 	}
 }

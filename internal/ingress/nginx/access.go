@@ -211,14 +211,14 @@ func (r *renderer) cors(l *route.Location) []directive {
 	}
 	r.once(block("map", []arg{key("$http_origin"), key("$" + id)}, inner...))
 	r.once(block("map", []arg{key(`"$request_method:$` + id + `"`), key("$" + id + "_preflight")}, d(`"~^OPTIONS:."`, number(1)), d("default", plain(""))))
-	list := []directive{d("add_header", key("Access-Control-Allow-Origin"), key("$"+id), key("always"))}
+	list := []directive{d("add_header", key("Access-Control-Allow-Origin"), key("$"+id), key("always")), d("proxy_hide_header", key("Access-Control-Allow-Origin"))}
 	header := func(name, suffix, text string) {
 		if text == "" {
 			return
 		}
 		v := "$" + id + suffix
 		r.once(block("map", []arg{key("$" + id), key(v)}, d(`""`, plain("")), d("default", literal(text))))
-		list = append(list, d("add_header", plain(name), key(v), key("always")))
+		list = append(list, d("add_header", plain(name), key(v), key("always")), d("proxy_hide_header", plain(name)))
 	}
 	if c.Credentials {
 		header("Access-Control-Allow-Credentials", "_credentials", "true")

@@ -8,7 +8,7 @@ import (
 )
 
 // headers renders the fields of the request to the backend, as ingress-nginx sends them (reference 3.9).
-func (r *renderer) headers(l *route.Location) ([]directive, error) {
+func (r *renderer) headers(h *route.Host, l *route.Location) ([]directive, error) {
 	host := key("$http_host")
 	if vhost := l.Settings.Upstream.VHost; vhost != "" {
 		v, err := template(vhost, l, nil)
@@ -41,6 +41,9 @@ func (r *renderer) headers(l *route.Location) ([]directive, error) {
 		prefix = v
 	}
 	list = append(list, d(set, key("Proxy"), plain("")), d(set, key("X-Forwarded-Prefix"), prefix))
+	for _, h := range r.clientIdentity(h) {
+		list = append(list, d(set, key(h[0]), key(h[1])))
+	}
 	for _, h := range l.Settings.Headers {
 		list = append(list, d("add_header", plain(h.Name), literal(h.Value), key("always")))
 	}
@@ -149,6 +152,9 @@ func (r *renderer) statement(s settings.Statement, l *route.Location, names map[
 		}
 	case settings.SetResponse:
 		one = d("add_header", plain(s.Name), v, key("always"))
+		if s.When == nil { // else it would be hidden also where nothing takes its place
+			return []directive{one, d("proxy_hide_header", plain(s.Name))}, nil
+		}
 	case settings.SetHeader, settings.SetRequest:
 		one = d("proxy_set_header", plain(s.Name), v)
 	case settings.ClearResponse, settings.HideHeader:

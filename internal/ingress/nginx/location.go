@@ -68,10 +68,8 @@ func (r *renderer) body(h *route.Host, l *route.Location) ([]directive, error) {
 	switch {
 	case l.Denied != "":
 		return unavailable(), nil
-	case l.Backend == nil && l.Match != route.MatchSlash && l.Ingress == (model.Ref{}):
-		return []directive{d("return", number(http.StatusNotFound))}, nil
 	case l.Backend == nil && l.Match != route.MatchSlash:
-		return unavailable(), nil
+		return []directive{d("return", number(http.StatusNotFound))}, nil
 	}
 	if l.Match == route.MatchSlash {
 		return []directive{d("return", number(http.StatusMovedPermanently), value(text(l.Path+"/"), ofName("is_args"), ofName("args")))}, nil
@@ -89,7 +87,7 @@ func (r *renderer) body(h *route.Host, l *route.Location) ([]directive, error) {
 	list = append(list, r.limits(l)...)
 	list = append(list, r.access(l)...)
 	list = append(list, r.bodies(l)...)
-	headers, err := r.headers(l)
+	headers, err := r.headers(h, l)
 	if err != nil {
 		return nil, err
 	}

@@ -216,21 +216,28 @@ func (r *renderer) verifyClients(h *route.Host) []directive {
 	return list
 }
 
-// clientTLS renders what a location does with the client's certificate.
+// clientTLS renders what a location does with the client's certificate. Its answers are those of ingress-nginx.
 func (r *renderer) clientTLS(h *route.Host) []directive {
-	c := h.ClientTLS
-	var list []directive
-	if c.MatchCN != nil {
-		list = append(list, block("if", []arg{key("($ssl_client_s_dn"), key("!~"), arg(string(plain("CN=(?:"+c.MatchCN.String()+")(?:,|$)")) + " )")}, d("return", number(http.StatusForbidden))))
+	if h.ClientTLS.MatchCN == nil {
+		return nil
 	}
-	set := func(name, v string) { list = append(list, d("proxy_set_header", key(name), key(v))) }
-	if c.Pass {
-		set("ssl-client-cert", "$ssl_client_escaped_cert")
+	return []directive{block("if", []arg{key("($ssl_client_s_dn"), key("!~"), arg(string(plain(h.ClientTLS.MatchCN.String())) + " )")},
+		d("return", number(http.StatusForbidden), plain("client certificate unauthorized")))}
+}
+
+// clientIdentity returns the fields that tell backends of the client's certificate, all of them constants. Those that a client
+// sends itself are taken away.
+func (r *renderer) clientIdentity(h *route.Host) [][2]string {
+	const none = `""`
+	fields := [][2]string{{"ssl-client-cert", none}, {"ssl-client-verify", none}, {"ssl-client-subject-dn", none}, {"ssl-client-issuer-dn", none}}
+	if h.ClientTLS == nil {
+		return fields
 	}
-	set("ssl-client-verify", "$ssl_client_verify")
-	set("ssl-client-subject-dn", "$ssl_client_s_dn")
-	set("ssl-client-issuer-dn", "$ssl_client_i_dn")
-	return list
+	if h.ClientTLS.Pass {
+		fields[0][1] = "$ssl_client_escaped_cert"
+	}
+	fields[1][1], fields[2][1], fields[3][1] = "$ssl_client_verify", "$ssl_client_s_dn", "$ssl_client_i_dn"
+	return fields
 }
 
 // blocked renders whom the whole entry refuses.
