@@ -132,7 +132,7 @@ func (x *exchange) target(p *pseudo, host string) string {
 		if p.scheme != "http" && p.scheme != "https" {
 			return "a scheme that is neither http nor https"
 		}
-		if !goodTarget(p.path, p.method) {
+		if !message.GoodTarget(p.path, p.method) {
 			return "a bad path"
 		}
 		r.Target = x.keep(p.path)
@@ -202,17 +202,4 @@ func goodMethod(m string) bool {
 		}
 	}
 	return m != ""
-}
-
-// goodTarget says whether a path with its query is one (RFC 9113 8.3.1); bytes beyond ASCII are let through.
-func goodTarget(path, method string) bool {
-	if path == "" || path[0] != '/' && (path != "*" || method != "OPTIONS") {
-		return false
-	}
-	for i := range len(path) {
-		if c := path[i]; c <= ' ' || c == 0x7f || c == '#' {
-			return false
-		}
-	}
-	return true
 }
