@@ -15,3 +15,5 @@ func TestMirror(t *testing.T) { enginetest.Mirror(t, start()) }
 func TestErrorPages(t *testing.T) { enginetest.ErrorPages(t, start()) }
 
 func TestAffinity(t *testing.T) { enginetest.Affinity(t, start()) }
+
+func TestRules(t *testing.T) { enginetest.Rules(t, start()) }
