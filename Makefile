@@ -51,6 +51,11 @@ bench-dns: build peers ## Compare the cluster DNS with CoreDNS, one core each, a
 	@command -v dnsperf >/dev/null || apt-get install -qq -y --no-install-recommends dnsperf >/dev/null
 	go run ./bench/dns $(BENCH_FLAGS)
 
+.PHONY: bench-ingress
+bench-ingress: deps ## Compare the ingress engine with nginx and HAProxy, one core each, at 1 and 10,000 Ingresses
+	@command -v wrk h2load haproxy >/dev/null || apt-get install -qq -y --no-install-recommends wrk nghttp2-client haproxy >/dev/null
+	go build -o bin/bench/ingress ./bench/ingress && bin/bench/ingress $(BENCH_FLAGS)
+
 .PHONY: fuzz
 fuzz: deps ## Run every fuzz target for FUZZTIME (10s) each
 	@tools/fuzz

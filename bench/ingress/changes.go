@@ -22,7 +22,7 @@ const changeCount = 200
 func (r *results) changes(ctx context.Context, s *system, ingresses int) error {
 	fmt.Fprintf(os.Stderr, "%d Ingresses, %d changes under load: %s\n", ingresses, changeCount, s.name)
 	loading := exec.CommandContext(ctx, "taskset", "-c", otherCore, "h2load", "--h1", "-t1", "-c", strconv.Itoa(connections),
-		"--rps", "50", "-D", "20", "-H", "Host: "+hostOf(ingresses/2), "http://"+s.http.String()+"/")
+		"--rps", "50", "-n", "40000", "-H", ":authority: "+hostOf(ingresses/2), "http://"+s.http.String()+"/")
 	var out bytes.Buffer
 	loading.Stdout, loading.Stderr = &out, &out
 	if err := loading.Start(); err != nil {

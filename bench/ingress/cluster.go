@@ -51,7 +51,7 @@ func (c *cluster) addSlice(n, addresses int) {
 func (c *cluster) addIngress(n int, host string, annotations model.Annotations) {
 	ref := refOf(n)
 	c.snapshot.Ingresses = c.snapshot.Ingresses.With(ref, &model.Ingress{
-		Ref: ref, Annotations: annotations,
+		Ref: ref, Annotations: append(annotations, model.Annotation{Name: "ssl-redirect", Value: "false"}),
 		TLS: []model.IngressTLS{{Hosts: []string{host}}},
 		Rules: []model.IngressRule{{Host: host, Paths: []model.IngressPath{
 			{Path: "/", Type: model.PathPrefix, Backend: model.IngressBackend{Service: ref.Name, Port: 80}},
@@ -75,7 +75,7 @@ type changed struct {
 	Apply, Seen time.Duration
 }
 
-// ServeHTTP makes a change of the nth Ingress and answers with how long it took: "/ingress" lets it have one header more, "/slice"
+// ServeHTTP makes a change of the nth Ingress and answers with how long it took: "/ingress" another annotation, "/slice"
 // another number of endpoints.
 func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
@@ -90,16 +90,11 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	mark := strconv.FormatInt(begun.UnixNano(), 36)
 	switch r.URL.Path {
 	case "/ingress":
-		c.addIngress(n, hostOf(n), model.Annotations{{Name: "x-forwarded-prefix", Value: "/" + mark}, {Name: "rewrite-target", Value: "/"}})
+		c.addIngress(n, hostOf(n), model.Annotations{{Name: "proxy-cookie-path", Value: "/ /" + mark}})
 		changes.Ingresses = map[model.Ref]struct{}{refOf(n): {}}
 	case "/slice":
 		c.addSlice(n, 1+int(begun.UnixNano()/1000%3))
 		changes.Services = map[model.Ref]struct{}{refOf(n): {}}
-	case "/add":
-		c.addService(n)
-		c.addIngress(n, hostOf(n), nil)
-		changes.Ingresses = map[model.Ref]struct{}{refOf(n): {}}
-		changes.Services = changes.Ingresses
 	default:
 		http.NotFound(w, r)
 		return

@@ -99,12 +99,12 @@ func (l load) latencies(ctx context.Context, dir string, s *system, host string,
 	}
 	args := []string{
 		"-c", otherCore, "h2load", "-t1", "-c", strconv.Itoa(clients), "--rps", strconv.Itoa(l.rate / clients),
-		"-D", fmt.Sprintf("%.0f", length.Seconds()), "--log-file", file,
+		"-n", strconv.Itoa(int(float64(l.rate) * length.Seconds())), "--log-file", file, "-H", ":authority: " + host,
 	}
 	if l.h2 {
-		args = append(args, "-m", "4", "-H", ":authority: "+host)
+		args = append(args, "-m", "4")
 	} else {
-		args = append(args, "--h1", "-H", "Host: "+host)
+		args = append(args, "--h1")
 	}
 	if out, err := exec.CommandContext(ctx, "taskset", append(args, l.url(s))...).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("h2load: %w: %s", err, out)
