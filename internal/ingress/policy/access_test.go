@@ -102,4 +102,14 @@ func TestProxyProtocolResult(t *testing.T) {
 	if !s.policy.Admit(x) || x.Client.String() != "203.0.113.5" {
 		t.Errorf("client %v is not let in", x.Client)
 	}
+	x.Request.Local = netip.MustParseAddrPort("192.0.2.100:443")
+	NewEntry(s.global, s.state, Ports{}).Begin(x)
+	if x.Scheme != "http" {
+		t.Error("the port alone makes a connection https")
+	}
+	s.global.RealIP.ProxyProtocol = true
+	NewEntry(s.global, s.state, Ports{}).Begin(x)
+	if x.Scheme != "https" {
+		t.Error("a connection to port 443, as PROXY protocol says, is not https")
+	}
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"crypto/sha1" // what nginx's $ssl_client_fingerprint is made of
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -10,15 +11,51 @@ import (
 	"encoding/pem"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/variable"
 )
 
-// clientCert is a client's certificate, parsed. It is kept from one request of a connection to the next.
+// clientCert is what the fields about a client's certificate are made of.
 type clientCert struct {
-	der             []byte
 	subject, issuer string
 	serial          string
+}
+
+// certificates are those that were parsed last: clients use one for many requests.
+type certificates struct {
+	mu   sync.Mutex
+	list lru[[sha256.Size]byte, *clientCert]
+}
+
+const certificatesKept = 1 << 12
+
+func newCertificates() *certificates {
+	c := &certificates{}
+	c.list.limit = certificatesKept
+	return c
+}
+
+func (c *certificates) parse(der []byte) *clientCert {
+	key := sha256.Sum256(der)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kept, known := c.list.get(key)
+	if !known {
+		*kept = newClientCert(der)
+	}
+	return *kept
+}
+
+func newClientCert(der []byte) *clientCert {
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		return &clientCert{}
+	}
+	return &clientCert{
+		subject: distinguished(parsed.RawSubject), issuer: distinguished(parsed.RawIssuer),
+		serial: strings.ToUpper(parsed.SerialNumber.Text(16)),
+	}
 }
 
 // certificate returns the client's; nil: it has shown none.
@@ -27,16 +64,10 @@ func (x *Exchange) certificate() *clientCert {
 	if t == nil || len(t.Certificate) == 0 {
 		return nil
 	}
-	if c := x.own.cert; c != nil && len(c.der) == len(t.Certificate) && &c.der[0] == &t.Certificate[0] {
-		return c
+	if x.own.cert == nil {
+		x.own.cert = x.own.certs.parse(t.Certificate)
 	}
-	c := &clientCert{der: t.Certificate}
-	if parsed, err := x509.ParseCertificate(t.Certificate); err == nil {
-		c.subject, c.issuer = distinguished(parsed.RawSubject), distinguished(parsed.RawIssuer)
-		c.serial = strings.ToUpper(parsed.SerialNumber.Text(16))
-	}
-	x.own.cert = c
-	return c
+	return x.own.cert
 }
 
 // appendOfTLS appends what is known of the client's certificate and of the handshake.
@@ -70,10 +101,10 @@ func appendOfTLS(dst []byte, kind variable.Kind, x *Exchange) ([]byte, bool) {
 	case variable.TLSSerial:
 		dst = append(dst, c.serial...)
 	case variable.TLSFingerprint:
-		sum := sha1.Sum(c.der)
+		sum := sha1.Sum(x.Request.TLS.Certificate)
 		dst = hex.AppendEncode(dst, sum[:])
 	case variable.TLSCertificate:
-		dst = appendComponent(dst, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.der}))
+		dst = appendComponent(dst, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: x.Request.TLS.Certificate}))
 	}
 	return dst, true
 }

@@ -58,10 +58,13 @@ func (e *Entry) Begin(x *Exchange) {
 	}
 	x.Authority = r.Authority
 	x.Method = r.Method
-	x.own.peer = x.Client
+	x.own.peer, x.own.certs = x.Client, e.state.certs
 	if e.believe.ForwardedHeaders && e.believe.trusts(x.Client) {
 		x.own.believed, x.own.full = true, e.believe.AppendFor
 		e.believe.headers(x)
+	}
+	if e.believe.ProxyProtocol && r.Local.Port() == 443 { // who speaks PROXY protocol to us has ended the TLS
+		x.Scheme = "https"
 	}
 }
 

@@ -34,6 +34,7 @@ type State struct {
 	passwords *verdicts
 	answers   *answers
 	nonces    *nonces
+	certs     *certificates
 	mirrors   atomic.Int64 // copies under way
 	transport http.RoundTripper
 }
@@ -43,7 +44,10 @@ func NewState(transport http.RoundTripper) *State {
 	if transport == nil {
 		transport = newTransport()
 	}
-	return &State{zones: newZones(), passwords: newVerdicts(), answers: newAnswers(), nonces: newNonces(), transport: transport}
+	return &State{
+		zones: newZones(), passwords: newVerdicts(), answers: newAnswers(), nonces: newNonces(), certs: newCertificates(),
+		transport: transport,
+	}
 }
 
 // NewEntry prepares the settings of the entry as a whole.

@@ -128,7 +128,8 @@ type state struct {
 	// subject and match are those of the last pattern: match has the places of its captures.
 	subject []byte
 	match   []int
-	cert    *clientCert
+	cert    *clientCert // of this request, once it was asked for
+	certs   *certificates
 	held    *conns // what a place is held of; nil: nothing
 	session session
 	// cookies are those of the authentication server, for responses that add_header adds to, or for all.
@@ -178,7 +179,7 @@ func (x *Exchange) End() {
 	clear(own.variables)
 	clear(own.cookies)
 	*x = Exchange{Edits: x.Edits[:0], Answer: Answer{Header: x.Answer.Header[:0]}, own: state{
-		arena: own.arena, request: own.request, variables: own.variables[:0], hits: own.hits[:0], cert: own.cert, cookies: own.cookies[:0],
+		arena: own.arena, request: own.request, variables: own.variables[:0], hits: own.hits[:0], cookies: own.cookies[:0],
 	}}
 }
 

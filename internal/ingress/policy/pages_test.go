@@ -1,12 +1,14 @@
 package policy
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/message"
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
+	"github.com/switchyard-net/switchyard/internal/ingress/settings"
 )
 
 // intercepted returns what an error page is asked with; "": the answer is sent as it is.
@@ -204,5 +206,30 @@ func TestDefaultBackendWithoutEndpoints(t *testing.T) {
 		"set X-Request-ID: id-1", "set X-Service-Name: web", "set X-Service-Port: 80")
 	if diff := cmp.Diff(want, s.outcome("POST http://example.com/a?b\nAccept: x")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// BenchmarkTLSHost is what a location of a host with TLS pays for the redirect and for HSTS.
+func BenchmarkTLSHost(b *testing.B) {
+	global := settings.Default()
+	l := &route.Location{Path: "/", Settings: &global.Defaults, Backend: backend(1, "web", &global.Defaults.Upstream)}
+	h := &route.Host{Name: "example.com", HasTLS: true, Locations: []*route.Location{l}}
+	e := NewEntry(global, NewState(nil), Ports{})
+	p := e.Compile(h, l)
+	request := &message.Request{Method: "GET", TLS: &message.TLS{}, Peer: netip.MustParseAddrPort("192.0.2.1:1")}
+	response := &message.Response{Status: 200, Header: make(message.Header, 0, 8)}
+	x := &Exchange{}
+	b.ReportAllocs()
+	for b.Loop() {
+		x.Request, x.Host, x.Location = request, h, l
+		request.Client = netip.AddrPort{}
+		e.Begin(x)
+		if !p.Admit(x) {
+			b.Fatal("not admitted")
+		}
+		p.Request(x)
+		response.Header = response.Header[:0]
+		p.Response(x, response)
+		x.End()
 	}
 }
