@@ -183,8 +183,12 @@ func (o *dnsQueryOptions) searchList(ctx context.Context) (lookup.Resolver, stri
 	policy := pod.Spec.DNSPolicy
 	switch {
 	case policy == corev1.DNSDefault, policy == corev1.DNSClusterFirst && pod.Spec.HostNetwork:
+		wanted := corev1.DNSClusterFirst
+		if pod.Spec.HostNetwork {
+			wanted = corev1.DNSClusterFirstWithHostNet
+		}
 		return list, "", fmt.Errorf("pod %s/%s resolves as its node does (dnsPolicy %s, hostNetwork %t), which does not know the cluster's names: "+
-			"give it dnsPolicy ClusterFirstWithHostNet", pod.Namespace, pod.Name, policy, pod.Spec.HostNetwork)
+			"give it dnsPolicy %s", pod.Namespace, pod.Name, policy, pod.Spec.HostNetwork, wanted)
 	case policy == corev1.DNSNone:
 		list = lookup.Resolver{Dots: 1}
 	}

@@ -71,6 +71,9 @@ func (o *envOptions) run(ctx context.Context, out io.Writer, args []string) erro
 	if err != nil {
 		return err
 	}
+	if _, ok := snap.Namespaces.Get(o.namespace); !ok {
+		return fmt.Errorf("there is no Namespace %q", o.namespace)
+	}
 	variables := serviceenv.Variables(snap, o.namespace, o.links)
 	if len(args) == 0 {
 		for _, v := range variables {
@@ -112,9 +115,9 @@ func clusterSearch(namespace, zone string) []string {
 	return []string{namespace + ".svc." + zone, "svc." + zone, zone}
 }
 
-// readServices returns the Services of the cluster.
+// readServices returns the Services and Namespaces of the cluster.
 func readServices(ctx context.Context, kubeconfig string) (*model.Snapshot, error) {
-	return readSnapshot(ctx, kubeconfig, source.Config{Kinds: []source.Kind{source.Services}})
+	return readSnapshot(ctx, kubeconfig, source.Config{Kinds: []source.Kind{source.Services, source.Namespaces}})
 }
 
 // readSnapshot returns the present state of the cluster.

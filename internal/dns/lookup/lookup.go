@@ -3,6 +3,7 @@
 package lookup
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -83,7 +84,7 @@ func ask(name string, qtype uint16, zones *zone.Zones, snap *model.Snapshot) (St
 		return step, nil
 	}
 	step.Ours = true
-	step.Object = object(parts, snap)
+	step.Object = object(parts, qtype, snap)
 	switch {
 	case reply.Verdict == zone.Answered:
 		if err := read(&step, packet, reply); err != nil {
@@ -105,7 +106,7 @@ func (s *Step) pointsTo(zones *zone.Zones, snap *model.Snapshot) {
 		if ptr, ok := rr.(*dns.PTR); ok {
 			if wire, err := wireName(ptr.Ptr); err == nil {
 				parts, _ := zones.Describe(wire)
-				s.Object = object(parts, snap)
+				s.Object = object(parts, dns.TypeANY, snap)
 			}
 		}
 	}
@@ -131,8 +132,8 @@ func read(step *Step, packet []byte, reply zone.Reply) error {
 	return nil
 }
 
-// object says which object a name stands for, as far as there is one.
-func object(p zone.Parts, snap *model.Snapshot) string {
+// object says which object a name stands for, as far as there is one, for a type of question.
+func object(p zone.Parts, qtype uint16, snap *model.Snapshot) string {
 	if p.Wrong {
 		return "no name of this form stands for an object"
 	}
@@ -155,7 +156,7 @@ func object(p zone.Parts, snap *model.Snapshot) string {
 	}
 	what := describe(service)
 	if p.Endpoint != "" {
-		return endpoint(p.Endpoint, what, snap.View(ref))
+		return endpoint(p.Endpoint, qtype, what, snap.View(ref))
 	}
 	if service.Headless {
 		return fmt.Sprintf("%s; %d of its %d endpoints are ready", what, ready(snap.View(ref)), endpoints(snap.View(ref)))
@@ -174,16 +175,22 @@ func describe(s *model.Service) string {
 	return fmt.Sprintf("Service %s", s.Ref)
 }
 
-// endpoint says where the endpoint of a name is.
-func endpoint(name, of string, view model.ServiceView) string {
+// endpoint says where the endpoint of a name is: of those of both families, the one that a type of question is about.
+func endpoint(name string, qtype uint16, of string, view model.ServiceView) string {
+	found := ""
 	for _, slice := range view.Slices {
 		for _, e := range slice.Endpoints {
-			if strings.EqualFold(e.Hostname, name) || strings.EqualFold(dashed(e.Addr.String()), name) {
-				return fmt.Sprintf("endpoint %s of %s, in EndpointSlice %s", e.Addr, of, slice.Ref)
+			if !strings.EqualFold(e.Hostname, name) && !strings.EqualFold(dashed(e.Addr.String()), name) {
+				continue
 			}
+			said := fmt.Sprintf("endpoint %s of %s, in EndpointSlice %s", e.Addr, of, slice.Ref)
+			if asked := e.Addr.Is4() && qtype == dns.TypeA || e.Addr.Is6() && qtype == dns.TypeAAAA; asked {
+				return said
+			}
+			found = cmp.Or(found, said)
 		}
 	}
-	return fmt.Sprintf("%s has no endpoint %q", of, name)
+	return cmp.Or(found, fmt.Sprintf("%s has no endpoint %q", of, name))
 }
 
 // dashed is the name of an endpoint without a hostname.
