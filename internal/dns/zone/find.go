@@ -133,15 +133,7 @@ func isName(s string) bool {
 
 // entry returns the Service of a key, nil if there is none.
 func (t *Table) entry(key []byte) *entry {
-	hash := t.hash(key)
-	for _, item := range t.names.bucket(hash) {
-		if uint32(item>>32) == hash {
-			if e := t.entries.at(uint32(item)); isKey(key, e.ref) {
-				return e
-			}
-		}
-	}
-	return nil
+	return t.names.find(t.hash(key), key)
 }
 
 // hash returns the hash of a key or of an address.

@@ -1,6 +1,6 @@
 package zone
 
-// index is an immutable map from hashes to the ids of entries: names and addresses are stored in the snapshot alone, and
+// index is an immutable map from the hashes of addresses to the ids of entries: addresses are stored in the snapshot alone, and
 // a look-up verifies what the hash has found. It takes 8 bytes an item, and an edit copies what it touches.
 type index struct{ pages [indexFan]*indexPage }
 

@@ -20,9 +20,10 @@ type Table struct {
 
 	seed maphash.Seed // of both indexes
 	// names finds entries by Service and namespace, addrs by cluster IP and the addresses of ready endpoints.
-	names, addrs index
-	entries      entries
-	namespaces   model.Table[string, *model.Namespace]
+	names      nameIndex
+	addrs      index
+	entries    entries
+	namespaces model.Table[string, *model.Namespace]
 }
 
 // Synced is false until there was a first complete snapshot; the table is then empty.
@@ -55,7 +56,7 @@ func (b *builder) update(t *Table, snap *model.Snapshot, ch model.Changes, now t
 	next.namespaces = snap.Namespaces
 	if !t.synced || ch.All {
 		next.seed = maphash.MakeSeed()
-		next.names, next.addrs, next.entries = index{}, index{}, entries{}
+		next.names, next.addrs, next.entries = nameIndex{}, index{}, entries{}
 		b.free, b.next = nil, 0
 		b.edit(&next, everything(snap), snap)
 	} else {
@@ -85,7 +86,7 @@ func everything(snap *model.Snapshot) iter.Seq[model.Ref] {
 
 // edit brings the entries of those names up to date.
 func (b *builder) edit(t *Table, refs iter.Seq[model.Ref], snap *model.Snapshot) {
-	names, addrs, list := indexEdit{index: t.names}, indexEdit{index: t.addrs}, entriesEdit{entries: t.entries}
+	names, addrs, list := nameEdit{nameIndex: t.names}, indexEdit{index: t.addrs}, entriesEdit{entries: t.entries}
 	for ref := range refs {
 		b.key = appendKey(b.key[:0], ref)
 		old := t.entry(b.key)
@@ -97,21 +98,21 @@ func (b *builder) edit(t *Table, refs iter.Seq[model.Ref], snap *model.Snapshot)
 		case old == nil && !exists:
 			continue
 		case !exists:
-			names.remove(hash, old.id)
+			names.put(hash, old, nil)
 			list.set(old.id, nil)
 			b.free = append(b.free, old.id)
 			b.reindex(t, &addrs, old.id, old, nil)
 			continue
 		case old == nil:
 			fresh = b.entry(b.id(), ref, view)
-			names.add(hash, fresh.id)
 		default:
 			fresh = b.entry(old.id, ref, view)
 		}
+		names.put(hash, old, fresh)
 		list.set(fresh.id, fresh)
 		b.reindex(t, &addrs, fresh.id, old, fresh)
 	}
-	t.names, t.addrs, t.entries = names.index, addrs.index, list.entries
+	t.names, t.addrs, t.entries = names.nameIndex, addrs.index, list.entries
 }
 
 // id returns an unused id.

@@ -66,11 +66,12 @@ func TestUpdateEqualsRebuild(t *testing.T) {
 // count returns the numbers of items of all parts.
 func (t *Table) count() map[string]int {
 	out := map[string]int{"namespaces": t.namespaces.Len()}
-	for name, x := range map[string]*index{"names": &t.names, "addrs": &t.addrs} {
-		for _, p := range x.pages {
-			for i := 0; p != nil && i < len(p); i++ {
-				out[name] += len(p[i])
-			}
+	for _, p := range t.names.pages {
+		out["names"] += p.taken
+	}
+	for _, p := range t.addrs.pages {
+		for i := 0; p != nil && i < len(p); i++ {
+			out["addrs"] += len(p[i])
 		}
 	}
 	for _, p := range t.entries.pages {
