@@ -31,8 +31,14 @@ func Core() []Case {
 				{
 					Name: "the client's own words about itself do not count",
 					Header: [][2]string{
-						{"X-Forwarded-For", "1.2.3.4"}, {"X-Real-IP", "1.2.3.4"}, {"X-Forwarded-Proto", "https"}, {"X-Forwarded-Host", "evil"},
-						{"X-Scheme", "https"}, {"Proxy", "http://evil"}, {"X-Request-ID", "mine"}, {"X-Forwarded-Prefix", "/x"},
+						{"X-Forwarded-For", "1.2.3.4"},
+						{"X-Real-IP", "1.2.3.4"},
+						{"X-Forwarded-Proto", "https"},
+						{"X-Forwarded-Host", "evil"},
+						{"X-Scheme", "https"},
+						{"Proxy", "http://evil"},
+						{"X-Request-ID", "mine"},
+						{"X-Forwarded-Prefix", "/x"},
 					},
 					Want: Want{Status: 200, Backend: "web", SeenHeader: map[string]string{
 						"X-Forwarded-For": "127.0.0.1", "X-Original-Forwarded-For": "1.2.3.4", "X-Real-Ip": "127.0.0.1", "Proxy": "",

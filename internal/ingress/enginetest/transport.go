@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -9,8 +10,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/quic-go/quic-go"
+	quichttp3 "github.com/quic-go/quic-go/http3"
 )
 
 // Passthrough hands TLS connections of one host to its backend, and looks at those of another.
@@ -178,4 +183,34 @@ func Services(t *testing.T, start Start) {
 	if n, err := c.Read(b); string(b[:n]) != "hello" || err != nil {
 		t.Errorf("%q, %v", b[:n], err)
 	}
+}
+
+// HTTP3 asks over HTTP/3, as an answer over TCP says one can.
+func HTTP3(t *testing.T, start Start) {
+	e := Serve(t, start, Case{Manifest: ingress("web", "web.test", "web", "proxy-request-buffering", "off")})
+	a := e.Do(t, Step{Host: "web.test", TLS: true})
+	_, port, _ := net.SplitHostPort(e.HTTPS)
+	e.check(t, Want{Status: 200, Backend: "web", Header: map[string]string{"Alt-Svc": `h3=":` + port + `"; ma=86400`}}, a)
+	transport := &quichttp3.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		Dial: func(ctx context.Context, _ string, tls *tls.Config, config *quic.Config) (*quic.Conn, error) {
+			return quic.DialAddr(ctx, e.HTTPS, tls, config)
+		},
+	}
+	t.Cleanup(func() { transport.Close() })
+	client := &http.Client{Transport: transport, Timeout: patience}
+	response, err := client.Post("https://web.test/x?y", "text/plain", strings.NewReader("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.check(t, Want{
+		Status: 200, Backend: "web", Seen: Seen{Method: "POST", Target: "/x?y", Host: "web.test", Body: "hello", Proto: "HTTP/1.1"},
+		SeenHeader: map[string]string{"X-Forwarded-Proto": "https", "X-Real-Ip": "127.0.0.1"}, Header: map[string]string{"Alt-Svc": ""},
+	}, answer{response, string(body)})
+	bothWays(t, client)
 }

@@ -63,7 +63,11 @@ func tunnel2(t *testing.T, c net.Conn, host string) tunnel {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
 	for _, f := range [][2]string{
-		{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"}, {":authority", host}, {":path", "/chat"},
+		{":method", "CONNECT"},
+		{":protocol", "websocket"},
+		{":scheme", "http"},
+		{":authority", host},
+		{":path", "/chat"},
 		{"sec-websocket-version", "13"},
 	} {
 		_ = encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})

@@ -48,11 +48,15 @@ func (s *sending) run(*loop.Task) {
 	}
 }
 
+// resetter is a message.Stream that can be reset with the code that the server has reset it with: clients of gRPC tell by it whether
+// the server has cancelled, or has too much to do.
+type resetter interface{ Reset(http2.Code) }
+
 // Result is what has become of a call.
 type Result struct {
 	// Received is how many bytes of the response's body have come.
 	Received int64
-	// Responded is true where the client has got a head of a response: nothing else can be answered any more.
+	// Responded is true where the client has got a head of a response, or a reset: nothing else can be answered any more.
 	Responded bool
 	// Client is true where the error is the client's, or the way to it.
 	Client bool
@@ -60,7 +64,8 @@ type Result struct {
 }
 
 // Relay carries the body of a request to the server, and its response to the client, both at the same time, until both are done.
-// head is called with the response's head before that is sent, to change it. A stream whose response cannot become whole is aborted.
+// head is called with the response's head before that is sent, to change it. A stream whose response cannot become whole is aborted;
+// one that the server resets is reset with the same code.
 func Relay(t *loop.Task, body Body, stream message.Stream, call *http2.Call, head func(*message.Response)) Result {
 	s := &sending{body: body, call: call, owner: t}
 	if stream.Request().Length != 0 {
@@ -71,7 +76,12 @@ func Relay(t *loop.Task, body Body, stream message.Stream, call *http2.Call, hea
 	}
 	result := receive(stream, call, head)
 	call.Close()
-	if result.Err != nil && result.Responded {
+	var reset http2.ResetError
+	switch r, ok := stream.(resetter); {
+	case ok && !result.Client && errors.As(result.Err, &reset) && !reset.Refused():
+		r.Reset(reset.Code)
+		result.Responded = true
+	case result.Err != nil && result.Responded:
 		stream.Abort()
 	}
 	if !s.done {

@@ -122,6 +122,9 @@ func (x *exchange) Abort() {
 	x.abort(code, ErrAborted)
 }
 
+// Reset ends the exchange by RST_STREAM with a code, as a server behind us has done.
+func (x *exchange) Reset(code Code) { x.abort(code, ErrAborted) }
+
 // Interrupt ends a Read that waits, and all that follow, with ErrAborted; the response is not concerned.
 func (x *exchange) Interrupt() {
 	x.interrupted = true

@@ -17,6 +17,10 @@ type Config struct {
 	HTTP, HTTPS []netip.AddrPort
 	// Public are the ports that clients know HTTP and HTTPS by, for redirects and X-Forwarded-Port.
 	Public policy.Ports
+	// HTTP3 serves HTTP/3 too, at the UDP ports of HTTPS, and tells clients so (Alt-Svc).
+	HTTP3 bool
+	// Passthrough looks at the server names of TLS connections, and hands those of hosts with ssl-passthrough on as they are.
+	Passthrough bool
 	// Loops is how many event loops there are. Default: GOMAXPROCS.
 	Loops int
 	// Connections is how many of clients there may be at a time, over all loops; more wait in the kernel's queue. Default 16384 for

@@ -29,6 +29,8 @@ type Engine struct {
 	current  atomic.Pointer[generation]
 	workers  []*worker
 	streams  *stream.Services
+	http3    *http3Server  // nil: there is none
+	ended    chan struct{} // closed when the loops have ended
 	fallback certificate
 
 	mu          sync.Mutex
@@ -40,7 +42,7 @@ type Engine struct {
 func New(config Config, deps Deps) (*Engine, error) {
 	e := &Engine{
 		config: config.withDefaults(), deps: deps,
-		state: policy.NewState(nil), balancer: balance.New(balance.Config{}),
+		state: policy.NewState(nil), balancer: balance.New(balance.Config{}), ended: make(chan struct{}),
 	}
 	var err error
 	if e.fallback, err = selfsigned.New(); err != nil {
@@ -104,6 +106,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err := e.listen(); err != nil {
 		return err
 	}
+	if err := e.listen3(); err != nil {
+		return err
+	}
 	var running sync.WaitGroup
 	for _, w := range e.workers {
 		running.Go(func() {
@@ -121,6 +126,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.drain()
 	stop()
 	running.Wait()
+	close(e.ended)
+	e.http3.close()
 	return nil
 }
 
@@ -167,9 +174,12 @@ func (e *Engine) drain() {
 	if g := e.current.Load(); g != nil && g.table.Global.Drain > 0 {
 		limit = g.table.Global.Drain
 	}
-	for end := time.Now().Add(limit); time.Now().Before(end) && !e.idle(); {
+	end := time.Now().Add(limit)
+	requests := e.http3.shutdown(end)
+	for time.Now().Before(end) && !e.idle() {
 		time.Sleep(drainPoll)
 	}
+	<-requests
 }
 
 // idle says whether no connection of a client is left.

@@ -16,7 +16,7 @@ func start() enginetest.Start {
 	return enginetest.Start{New: func(t testing.TB) enginetest.Started {
 		t.Helper()
 		any := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
-		e, err := New(Config{HTTP: any, HTTPS: any, Loops: 2, TempDir: t.TempDir()}, Deps{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+		e, err := New(Config{HTTP: any, HTTPS: any, Loops: 2, TempDir: t.TempDir(), HTTP3: true, Passthrough: true}, Deps{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,3 +42,5 @@ func TestPassthrough(t *testing.T) { enginetest.Passthrough(t, start()) }
 func TestProxyProtocol(t *testing.T) { enginetest.ProxyProtocol(t, start()) }
 
 func TestServices(t *testing.T) { enginetest.Services(t, start()) }
+
+func TestHTTP3(t *testing.T) { enginetest.HTTP3(t, start()) }

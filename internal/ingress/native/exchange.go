@@ -217,6 +217,9 @@ func (e *exchange) respond(r *message.Response, end bool) {
 	if !r.Header.Has("Date") {
 		r.Header.Add(dateName, e.w.dateNow())
 	}
+	if h := e.w.engine.http3; h != nil && e.request.TLS != nil && e.request.Major < 3 && !r.Header.Has("Alt-Svc") {
+		r.Header.Add(altSvcName, h.altSvc)
+	}
 	e.record.status = r.Status
 	if e.stream.Respond(r, end) != nil {
 		e.record.broken = true

@@ -44,6 +44,9 @@ func (a *attempt) grpc() verdict {
 	e.record.sent += result.Received
 	switch {
 	case result.Responded:
+		if e.record.status == 0 {
+			e.record.status = 502 // it was reset
+		}
 		e.record.broken = result.Client
 		a.group.End(a.endpoint, balance.OK, took, e.w.loop.Now())
 		return finished

@@ -33,6 +33,9 @@ func (w *worker) introduced(c *loop.Conn, g *generation) (http1.Peer, bool) {
 // passedThrough carries a connection to the backend of its host, if TLS ends there, and returns true once that is done. The
 // connections of other hosts are left as they were.
 func (w *worker) passedThrough(t *loop.Task, c *loop.Conn, g *generation, peer http1.Peer) bool {
+	if !w.engine.config.Passthrough {
+		return false
+	}
 	name, err := sni.Peek(c, w.loop.Now().Add(g.http1.Header))
 	switch {
 	case errors.Is(err, sni.ErrMalformed): // crypto/tls says what is wrong
