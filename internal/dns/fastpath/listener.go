@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,7 +126,12 @@ func (l *Listener) loop(number int, s *datagram.Socket) {
 	batch := datagram.NewBatch()
 	w := &worker{random: rand.NewPCG(rand.Uint64(), rand.Uint64())}
 	var answered tally
+	var pace pacer
 	for {
+		if pace.gathers() {
+			runtime.Gosched() // others first
+			datagram.Pause(gatherTime)
+		}
 		n, err := s.Read(batch)
 		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 			return
@@ -139,6 +145,7 @@ func (l *Listener) loop(number int, s *datagram.Socket) {
 			continue
 		}
 		target, now := l.target.Load(), time.Now()
+		pace.read(n, now)
 		for i := range n {
 			packet := batch.Request(i)
 			length, r := w.answer(target.Routes, packet, batch.Room(i), now)

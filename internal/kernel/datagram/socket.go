@@ -232,3 +232,10 @@ func (s *Socket) Steer(first, n int) error {
 	}
 	return nil
 }
+
+// Pause lets the calling thread sleep, for shorter than a timer of the runtime could: at least d, and as much more as the thread's timer
+// slack (50 us as a rule). The runtime is not told, so d must be short.
+func Pause(d time.Duration) {
+	ts := unix.NsecToTimespec(d.Nanoseconds())
+	_, _, _ = syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0) // a signal may end it sooner
+}

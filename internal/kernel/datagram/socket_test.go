@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 )
@@ -278,5 +279,19 @@ func TestBurstIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		got += n
+	}
+}
+
+func TestPauseIsShort(t *testing.T) {
+	const d = 200 * time.Microsecond
+	var took []time.Duration
+	for range 101 {
+		began := time.Now()
+		Pause(d)
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took) // a signal makes one shorter, a busy machine longer
+	if median := took[50]; median < d || took[10] > 10*d {
+		t.Errorf("pauses of %s took %s, the shorter ones %s", d, median, took[10])
 	}
 }
