@@ -93,6 +93,10 @@ func fixedRateAgent(o options) error {
 		return fmt.Errorf("open a socket: %w", err)
 	}
 	defer unix.Close(fd)
+	// What arrives while the machine does something else is not to be lost.
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20); err != nil {
+		return fmt.Errorf("set SO_RCVBUFFORCE: %w", err)
+	}
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil {
 		return fmt.Errorf("connect to %s: %w", to, err)
 	}

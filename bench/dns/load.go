@@ -16,11 +16,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// outstanding is how many questions dnsperf has under way at once, from how many sockets.
-const (
-	outstanding = "400"
-	sockets     = "16"
-)
+// outstanding is how many questions dnsperf has under way at once.
+const outstanding = "200"
 
 // load is a sort of question that the servers are loaded with.
 type load struct {
@@ -29,6 +26,7 @@ type load struct {
 	cluster bool
 	rcode   string // of all answers
 	edns    bool
+	sockets int // of dnsperf: one, as dnsperf has it, or several
 	kind    string
 	names   []string
 }
@@ -44,13 +42,14 @@ func loads(services int) []load {
 	}
 	service := func(i int) string { return clusterName(serviceName(i)) }
 	return []load{
-		{"A", true, "NOERROR", false, "A", all(services, service)},
-		{"AAAA", true, "NOERROR", false, "AAAA", all(dualStack, service)},
-		{"SRV", true, "NOERROR", false, "SRV", all(services, func(i int) string { return "_http._tcp." + service(i) })},
-		{"headless, 3 endpoints", true, "NOERROR", false, "A", all(headless, func(i int) string { return clusterName(headlessName(smallHeadless, i)) })},
-		{"headless, 100 endpoints, EDNS", true, "NOERROR", true, "A", all(headless, func(i int) string { return clusterName(headlessName(largeHeadless, i)) })},
-		{"NXDOMAIN", true, "NXDOMAIN", false, "A", all(services, func(i int) string { return clusterName("none-" + serviceName(i)) })},
-		{"cached forward", false, "NOERROR", false, "A", all(1000, func(i int) string { return fmt.Sprintf("host-%d.example.com", i) })},
+		{"A", true, "NOERROR", false, 1, "A", all(services, service)},
+		{"A, 16 sockets", true, "NOERROR", false, 16, "A", all(services, service)},
+		{"AAAA", true, "NOERROR", false, 1, "AAAA", all(dualStack, service)},
+		{"SRV", true, "NOERROR", false, 1, "SRV", all(services, func(i int) string { return "_http._tcp." + service(i) })},
+		{"headless, 3 endpoints", true, "NOERROR", false, 1, "A", all(headless, func(i int) string { return clusterName(headlessName(smallHeadless, i)) })},
+		{"headless, 100 endpoints, EDNS", true, "NOERROR", true, 1, "A", all(headless, func(i int) string { return clusterName(headlessName(largeHeadless, i)) })},
+		{"NXDOMAIN", true, "NXDOMAIN", false, 1, "A", all(services, func(i int) string { return clusterName("none-" + serviceName(i)) })},
+		{"cached forward", false, "NOERROR", false, 1, "A", all(1000, func(i int) string { return fmt.Sprintf("host-%d.example.com", i) })},
 	}
 }
 
@@ -146,7 +145,7 @@ func (r *run) load(ctx context.Context, l load, servers []*server) error {
 func (r *run) takeTurn(ctx context.Context, l load, s *server, length time.Duration) (turn, error) {
 	args := []string{
 		"-c", clientCPU, "dnsperf", "-s", s.address().Addr().String(), "-p", strconv.Itoa(int(s.port)), "-d", l.file(r.dir),
-		"-l", strconv.FormatFloat(length.Seconds(), 'f', 0, 64), "-q", outstanding, "-c", sockets, "-T", "1", "-t", "2",
+		"-l", strconv.FormatFloat(length.Seconds(), 'f', 0, 64), "-q", outstanding, "-c", strconv.Itoa(l.sockets), "-T", "1", "-t", "2", "-b", "4096",
 	}
 	if l.edns {
 		args = append(args, "-e")

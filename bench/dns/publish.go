@@ -33,13 +33,14 @@ func publish(ctx context.Context, o options, rows []report.Row) error {
 		fmt.Printf("  %-11s %s\n", filepath.Base(command[0]), version)
 	}
 	fmt.Printf(`  each server has processor %s alone (taskset, GOMAXPROCS=1), the load processor %s; kubeadm's Corefile, over a veth
-  loads: dnsperf, %s questions under way from %s sockets; medians of %d turns of %s; processor time is the server's
+  loads: dnsperf, %s questions under way, from one socket where nothing else is said; medians of %d turns of %s; processor time is the
+         server's process, with what the kernel does in it: sending includes the way to the client's socket
   A at 5,000 a second: from when a question was due to its answer; median of the turns
   slice write to answer: from the beginning of the API write, with the server polled every %s
   under churn: every answer is of a state that the Services were in between question and answer, or within a second before
   memory of a node: switchyard node in the mode nftables, settled; with DNS, after a second of load
 
-`, serverCPU, clientCPU, outstanding, sockets, o.turns, o.turn, pollPause)
+`, serverCPU, clientCPU, outstanding, o.turns, o.turn, pollPause)
 	if err := report.Table(os.Stdout, rows); err != nil {
 		return err
 	}

@@ -46,9 +46,10 @@ func (s system) command(r *run) []string {
 	return []string{filepath.Join(r.binaries, "bench", "coredns"), "-conf"}
 }
 
-// corefile is kubeadm's, but for the ports, health and ready.
+// corefile is kubeadm's, but for the ports, health and ready, and for the address: on a node, DNS is bound to one.
 func (s system) corefile(kubeconfig string) []byte {
 	return fmt.Appendf(nil, `.:%d {
+    bind %s
     errors
     kubernetes cluster.local in-addr.arpa ip6.arpa {
        kubeconfig %s
@@ -68,7 +69,7 @@ func (s system) corefile(kubeconfig string) []byte {
     reload
     loadbalance
 }
-`, s.port, kubeconfig, s.metrics, upstreamAddress)
+`, s.port, serverAddress.Addr(), kubeconfig, s.metrics, upstreamAddress)
 }
 
 // server is a running system.
