@@ -56,6 +56,7 @@ func (e *Entry) Begin(x *Exchange) {
 	case e.ports.HTTP:
 		x.Port = 80
 	}
+	x.own.believed, x.own.full = false, false
 	x.Authority = r.Authority
 	x.Method = r.Method
 	x.own.peer, x.own.certs = x.Client, e.state.certs

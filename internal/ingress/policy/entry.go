@@ -88,6 +88,7 @@ func (e *Entry) Compile(h *route.Host, l *route.Location) *Policy {
 	if c.empty() {
 		return nil
 	}
+	c.light = len(c.steps) == c.lightSteps && len(c.response) == c.lightResponses && len(c.edits) == 0 && c.plain() && c.pages == nil
 	return c.Policy
 }
 

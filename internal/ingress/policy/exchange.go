@@ -115,6 +115,8 @@ func (e Edits) HasName(name string) bool {
 
 // state is what the policies keep of a request between their phases.
 type state struct {
+	// touched is set where anything but peer, response, believed and full may have to be cleared.
+	touched  bool
 	arena    arena
 	request  balance.Request
 	peer     netip.Addr // who has connected, or whom PROXY protocol names
@@ -169,10 +171,16 @@ func (x *Exchange) connScheme() string {
 // End frees what the request has held, such as its place under a limit of connections. The Exchange can be used again.
 func (x *Exchange) End() {
 	own := &x.own
+	own.request.Reset()
+	if !own.touched && x.Answer.Status == 0 {
+		x.Request, x.Engine, x.Host, x.Location, x.Pools = nil, nil, nil, nil, nil
+		x.Method, x.Authority, x.Target, x.HostField = "", nil, nil, nil
+		own.response = nil
+		return
+	}
 	if own.held != nil {
 		own.held.leave(x.Client)
 	}
-	own.request.Reset()
 	own.arena.reset()
 	clear(x.Edits)
 	clear(x.Answer.Header)

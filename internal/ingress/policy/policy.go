@@ -14,6 +14,8 @@ type Policy struct {
 	location *route.Location
 	settings *settings.Settings
 
+	// light is true where requests go to https, and responses get HSTS, and nothing else happens: nothing is kept of a request.
+	light bool
 	// closed is why the location could not be compiled; "": it could.
 	closed string
 	// steps are what comes before the backend, in the order of nginx's phases.
@@ -36,8 +38,12 @@ type Policy struct {
 type step func(*Exchange) bool
 
 func (p *Policy) empty() bool {
-	return len(p.steps) == 0 && len(p.edits) == 0 && len(p.response) == 0 && p.pages == nil && p.fallback == nil &&
-		p.affinity == nil && p.hash == nil && p.canary == nil
+	return len(p.steps) == 0 && len(p.edits) == 0 && len(p.response) == 0 && p.pages == nil && p.plain()
+}
+
+// plain tells whether the location's backend, and any endpoint of it, will do.
+func (p *Policy) plain() bool {
+	return p.fallback == nil && p.affinity == nil && p.hash == nil && p.canary == nil
 }
 
 // Admit runs all that comes before the backend. It returns false if x.Answer is to be sent, which goes through Intercept and
@@ -46,6 +52,7 @@ func (p *Policy) Admit(x *Exchange) bool {
 	if p == nil {
 		return true
 	}
+	x.own.touched = !p.light
 	for _, s := range p.steps {
 		if !s(x) {
 			return false
@@ -76,7 +83,7 @@ func isEmpty(pool *route.Pool) bool { return len(pool.Endpoints) == 0 && pool.Na
 // Pick returns an endpoint of group, which Balancer.Group has returned for Backend's backend; called again after a failure, another
 // one; nil: there is none left.
 func (p *Policy) Pick(x *Exchange, group *balance.Group) *balance.Endpoint {
-	if p == nil || p.affinity == nil && p.canary == nil && p.hash == nil {
+	if p == nil || p.plain() {
 		return group.Pick(&x.own.request, x.now())
 	}
 	return p.pick(x, group)

@@ -144,6 +144,7 @@ func (c *compiler) toTLS() {
 	if !asked || hasPrefixIn(c.location.Path, c.entry.global.NoTLSRedirect) {
 		return
 	}
+	c.lightSteps++
 	c.step(func(x *Exchange) bool { return x.Scheme != "http" || c.https(x, r) })
 }
 

@@ -17,6 +17,7 @@ func (c *compiler) responseEdits() {
 	c.proxyRedirect()
 	c.cookieRewrites()
 	if c.entry.hsts != nil && c.host.HasTLS {
+		c.lightResponses++
 		c.response = append(c.response, c.entry.secure)
 	}
 	for _, e := range c.entry.addFields {

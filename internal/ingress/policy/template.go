@@ -75,6 +75,8 @@ type compiler struct {
 	*Policy
 	slots map[string]int // of the variables that snippets set
 	err   error
+	// lightSteps and lightResponses are how many are those of a Policy that is light.
+	lightSteps, lightResponses int
 	// statements is how many statements of snippets are compiled; what they change in heads comes after all else.
 	statements      int
 	snippetEdits    []func(*Exchange)

@@ -296,3 +296,8 @@ func appendComponent(dst, text []byte) []byte {
 	}
 	return dst
 }
+
+// AppendVariable appends the value of a part of a text for a request that Entry.Begin has seen, for logs.
+func (x *Exchange) AppendVariable(dst []byte, part *variable.Part) []byte {
+	return appendVariable(dst, part, x)
+}
