@@ -48,7 +48,6 @@ const (
 	Msec
 	TimeISO8601
 	TimeLocal
-	Pid
 	Hostname
 )
 
@@ -108,7 +107,6 @@ var kinds = map[string]Kind{
 	"msec":                      Msec,
 	"time_iso8601":              TimeISO8601,
 	"time_local":                TimeLocal,
-	"pid":                       Pid,
 	"hostname":                  Hostname,
 }
 
