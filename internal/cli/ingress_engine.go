@@ -24,7 +24,7 @@ func newIngressEngine(c *config.Ingress, registry *prometheus.Registry, access i
 	engine, err := native.New(native.Config{
 		HTTP: listenAt(c, c.Listen.HTTP), HTTPS: listenAt(c, c.Listen.HTTPS), Loops: c.Listen.Loops, Drain: c.Shutdown.Drain,
 		HTTP3: c.Listen.HTTP3, Passthrough: c.Listen.Passthrough,
-	}, native.Deps{Log: log, Access: access})
+	}, native.Deps{Log: log, Access: access, Metrics: registry})
 	if err != nil {
 		return nil, fmt.Errorf("make the native engine: %w", err)
 	}

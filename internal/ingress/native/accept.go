@@ -35,6 +35,7 @@ func (w *worker) plain(t *loop.Task, c *loop.Conn) {
 	if g == nil {
 		return
 	}
+	w.totals.accepted++
 	peer, ok := w.introduced(c, g)
 	if ok && w.http1(t, c, c, g, peer) {
 		w.http2(t, c, c, g, peer)
@@ -47,6 +48,7 @@ func (w *worker) secure(t *loop.Task, c *loop.Conn) {
 	if g == nil {
 		return
 	}
+	w.totals.accepted++
 	peer, ok := w.introduced(c, g)
 	if !ok || w.passedThrough(t, c, g, peer) {
 		return
@@ -55,6 +57,7 @@ func (w *worker) secure(t *loop.Task, c *loop.Conn) {
 	_ = c.SetDeadline(w.loop.Now().Add(g.http1.Header))
 	conn := tls.Server(c, g.tls)
 	if conn.Handshake() != nil || c.Flush() != nil {
+		w.totals.handshakes++
 		return // the alert that says why is in the queue
 	}
 	_ = c.SetDeadline(noTime)
@@ -69,7 +72,7 @@ func (w *worker) secure(t *loop.Task, c *loop.Conn) {
 
 // http1 serves HTTP/1. It returns true where the client speaks HTTP/2 instead, without having asked.
 func (w *worker) http1(t *loop.Task, c *loop.Conn, nc net.Conn, g *generation, peer http1.Peer) bool {
-	s := http1.Server{Limits: g.http1, Buffers: &w.buffers, Serve: w.serve, Preface: g.table.Global.Client.HTTP2 && peer.TLS == nil}
+	s := http1.Server{Limits: g.http1, Buffers: &w.buffers, Serve: w.serve, Preface: g.table.Global.Client.HTTP2 && peer.TLS == nil, Refused: w.refused}
 	conn := s.NewConn(t, c, nc, peer)
 	defer w.track(conn)()
 	return errors.Is(conn.Serve(), http1.ErrPreface)
@@ -82,6 +85,9 @@ func (w *worker) http2(t *loop.Task, c *loop.Conn, nc net.Conn, g *generation, p
 	defer w.track(conn)()
 	_ = conn.Serve()
 }
+
+// refused counts a request that could not be understood.
+func (w *worker) refused(_ http1.Peer, err http1.Error) { w.totals.refused[err.Status]++ }
 
 // track keeps a connection for drain until the function that it returns is called.
 func (w *worker) track(c drainer) func() {

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/switchyard-net/switchyard/internal/ingress/policy"
 )
 
@@ -53,4 +55,6 @@ type Deps struct {
 	Log *slog.Logger
 	// Access gets the access log, by one goroutine; nil: there is none.
 	Access io.Writer
+	// Metrics gets the engine's; nil: nobody does.
+	Metrics prometheus.Registerer
 }

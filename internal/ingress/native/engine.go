@@ -32,6 +32,7 @@ type Engine struct {
 	http3    *http3Server  // nil: there is none
 	ended    chan struct{} // closed when the loops have ended
 	fallback certificate
+	access   *accessLog // nil: there is none
 
 	mu          sync.Mutex
 	http, https []netip.AddrPort // guarded by mu: where it listens
@@ -56,6 +57,12 @@ func New(config Config, deps Deps) (*Engine, error) {
 		e.workers = append(e.workers, w)
 	}
 	e.streams = e.newStreams()
+	e.access = newAccessLog(deps.Access)
+	if deps.Metrics != nil {
+		if err := deps.Metrics.Register(&collector{newDescriptions(), e}); err != nil {
+			return nil, fmt.Errorf("register the engine's metrics: %w", err)
+		}
+	}
 	return e, nil
 }
 
@@ -126,6 +133,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.drain()
 	stop()
 	running.Wait()
+	for _, w := range e.workers {
+		w.lines.flush(e.access)
+	}
+	e.access.close()
 	close(e.ended)
 	e.http3.close()
 	return nil

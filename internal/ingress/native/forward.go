@@ -155,7 +155,10 @@ func (a *attempt) connect(idle bool) (*upstream, error) {
 				return nil, err
 			}
 		}
+		e.w.totals.dialled++
 		u = &upstream{Client: http1.NewClient(raw, nc, &e.w.buffers), target: t}
+	} else {
+		e.w.totals.reused++
 	}
 	u.Raw().SetReadTimeout(p.Read)
 	u.Raw().SetWriteTimeout(p.Send)

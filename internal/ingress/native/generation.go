@@ -17,16 +17,18 @@ type generation struct {
 	http1 http1.Limits
 	http2 http2.Limits
 	tls   *tls.Config
+	log   *logFormat
 }
 
 // next returns the generation of a table. What follows from the settings of the whole entry is that of the one before, if these are.
 func (e *Engine) next(before *generation, t *route.Table) *generation {
 	g := &generation{table: t}
 	if before != nil && before.table.Global == t.Global {
-		g.entry, g.http1, g.http2 = before.entry, before.http1, before.http2
+		g.entry, g.http1, g.http2, g.log = before.entry, before.http1, before.http2, before.log
 	} else {
 		g.entry = policy.NewEntry(t.Global, e.state, e.config.Public)
 		g.http1, g.http2 = limits(t.Global)
+		g.log = newLogFormat(t.Global.Log.Format, t.Global.Log.JSON)
 	}
 	g.tls = e.serverTLS(t)
 	return g

@@ -29,4 +29,7 @@ func (r *record) add(e *balance.Endpoint, status int, took time.Duration) {
 }
 
 // finish accounts for the request, which has ended.
-func (e *exchange) finish() {}
+func (e *exchange) finish() {
+	e.count()
+	e.log()
+}

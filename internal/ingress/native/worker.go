@@ -41,25 +41,34 @@ type worker struct {
 	places  map[*route.Location]*place
 	free    []*exchange
 
+	counters map[labels]*counters
+	totals   totals
+	lines    logLines
+
 	date   []byte // for Date, of this second
 	dateAt time.Duration
 }
 
 // place is what a loop knows of a location.
 type place struct {
-	policy *policy.Policy // nil: nothing is asked for
-	entry  *policy.Entry  // that it was compiled by
-	host   *route.Host    // that it was compiled for
-	tls    map[route.Key]*backendTLS
-	used   time.Duration // of Loop.Elapsed
+	policy   *policy.Policy // nil: nothing is asked for
+	entry    *policy.Entry  // that it was compiled by
+	host     *route.Host    // that it was compiled for
+	tls      map[route.Key]*backendTLS
+	counters *counters
+	used     time.Duration // of Loop.Elapsed
 }
 
 func newWorker(e *Engine) (*worker, error) {
-	l, err := loop.New(loop.Config{Log: e.deps.Log})
+	w := &worker{
+		engine: e, carrier: stream.Carrier{Balancer: e.balancer}, conns: map[drainer]struct{}{}, places: map[*route.Location]*place{},
+		idle: newIdle(), counters: map[labels]*counters{}, totals: totals{refused: map[int]uint64{}},
+	}
+	l, err := loop.New(loop.Config{Log: e.deps.Log, Panic: func() { w.totals.panics++ }})
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{engine: e, loop: l, carrier: stream.Carrier{Balancer: e.balancer}, conns: map[drainer]struct{}{}, places: map[*route.Location]*place{}, idle: newIdle()}
+	w.loop = l
 	l.Post(func() { l.Go(w.keepHouse) })
 	return w, nil
 }
@@ -68,16 +77,27 @@ func newWorker(e *Engine) (*worker, error) {
 func (w *worker) keepHouse(t *loop.Task) {
 	for swept := w.loop.Elapsed(); ; {
 		t.Sleep(housekeeping)
+		w.lines.flush(w.engine.access)
 		if g := w.engine.current.Load(); g != nil {
 			w.idle.expire(w.loop.Elapsed(), &g.table.Global.Upstream)
 		}
 		if now := w.loop.Elapsed(); now-swept > placeLife {
 			swept = now
-			for l, p := range w.places {
-				if now-p.used > placeLife {
-					delete(w.places, l)
-				}
-			}
+			w.forget(now)
+		}
+	}
+}
+
+// forget drops what has been of no use for long.
+func (w *worker) forget(now time.Duration) {
+	for l, p := range w.places {
+		if now-p.used > placeLife {
+			delete(w.places, l)
+		}
+	}
+	for key, c := range w.counters {
+		if now-c.used > counterLife {
+			delete(w.counters, key)
 		}
 	}
 }
@@ -86,7 +106,7 @@ func (w *worker) keepHouse(t *loop.Task) {
 func (w *worker) place(g *generation, h *route.Host, l *route.Location) *place {
 	p := w.places[l]
 	if p == nil || p.entry != g.entry || p.host != h {
-		p = &place{policy: g.entry.Compile(h, l), entry: g.entry, host: h}
+		p = &place{policy: g.entry.Compile(h, l), entry: g.entry, host: h, counters: w.countersOf(l)}
 		w.places[l] = p
 	}
 	p.used = w.loop.Elapsed()
