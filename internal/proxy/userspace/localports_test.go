@@ -68,7 +68,7 @@ func greeting(t *testing.T, ns *lab.Namespace, to string) (string, error) {
 		return "", err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return "", err
 	}
 	buf := make([]byte, 100)
