@@ -17,3 +17,5 @@ func TestErrorPages(t *testing.T) { enginetest.ErrorPages(t, start()) }
 func TestAffinity(t *testing.T) { enginetest.Affinity(t, start()) }
 
 func TestRules(t *testing.T) { enginetest.Rules(t, start()) }
+
+func TestBalancing(t *testing.T) { enginetest.Balancing(t, start()) }
