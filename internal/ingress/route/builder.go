@@ -24,6 +24,8 @@ type Config struct {
 	DefaultCertificate model.Ref
 	// Reserved are ports of the entry itself, which no TCP or UDP service may have.
 	Reserved []uint16
+	// NoPassthrough leaves annotation ssl-passthrough without effect, and says so.
+	NoPassthrough bool
 	// Now tells the time, for certificates that have expired; nil: time.Now.
 	Now func() time.Time
 }

@@ -13,6 +13,7 @@ const (
 	ReasonConflict    = "PathConflict"
 	ReasonHost        = "HostConflict"
 	ReasonPath        = "InvalidPath"
+	ReasonPattern     = "UnsupportedPattern"
 	ReasonBackend     = "BackendNotFound"
 	ReasonCertificate = "BadCertificate"
 	ReasonSecret      = "BadSecret"

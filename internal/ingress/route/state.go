@@ -61,6 +61,10 @@ func (b *Builder) compile(ing *model.Ingress, d *dirty) *state {
 		s.rejected = true
 		return s
 	}
+	if parsed.Passthrough && b.config.NoPassthrough {
+		parsed.Passthrough = false
+		s.problem(settings.ReasonIgnored, "annotation ssl-passthrough: has no effect, TLS is ended here; start the entry with --enable-ssl-passthrough")
+	}
 	if ing.Default != nil {
 		s.defaultBackend = b.backend(s, "spec.defaultBackend", ing.Default, d)
 	}

@@ -77,6 +77,9 @@ func (t *Table) Pool(b *Backend) *Pool {
 	return noPool
 }
 
+// Has tells whether the table has the backend of an ID.
+func (t *Table) Has(id uint32) bool { return t.pools.get(id) != nil }
+
 // alias is a further name of a host that is a pattern.
 type alias struct {
 	pattern *regexp.Regexp
