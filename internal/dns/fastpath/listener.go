@@ -37,6 +37,8 @@ type Config struct {
 	// Sockets is the number of sockets and loops; 0: one.
 	Sockets int
 	Log     *slog.Logger
+	// Dropped, if set, is called for each packet that is dropped because MaxHandedOver are under way.
+	Dropped func()
 }
 
 // Listener takes the UDP packets of one address of CoreDNS's.
@@ -46,7 +48,6 @@ type Listener struct {
 	target  atomic.Pointer[Target]
 	loops   sync.WaitGroup
 	slots   chan struct{} // one for each packet that CoreDNS works on
-	dropped atomic.Uint64
 	// closing is closed by Close.
 	closing chan struct{}
 }
@@ -74,9 +75,6 @@ func Listen(config Config, target Target) (*Listener, error) {
 
 // Use replaces the target, from the next packet on.
 func (l *Listener) Use(target Target) { l.target.Store(&target) }
-
-// Dropped returns how many packets were dropped because MaxHandedOver were under way.
-func (l *Listener) Dropped() uint64 { return l.dropped.Load() }
 
 // Close gives the address back to CoreDNS's socket. Nothing is lost: what has arrived is still answered, and CoreDNS may finish what
 // it works on until ctx is done.
@@ -175,7 +173,9 @@ func (l *Listener) handOver(s *datagram.Socket, batch *datagram.Batch, i int, ta
 	select {
 	case l.slots <- struct{}{}:
 	default:
-		l.dropped.Add(1)
+		if l.config.Dropped != nil {
+			l.config.Dropped()
+		}
 		return
 	}
 	c := &conversation{socket: s, local: s.LocalAddr(), peer: batch.Peer(i), target: target, packet: append([]byte(nil), packet...)}

@@ -22,6 +22,7 @@ type process struct {
 	reloadFailed prometheus.Counter
 	reloadInfo   *prometheus.GaugeVec
 	fast         *prometheus.GaugeVec
+	dropped      *prometheus.CounterVec
 	programming  *prometheus.HistogramVec
 
 	mu       sync.Mutex
@@ -61,6 +62,10 @@ func newProcess(registry prometheus.Registerer) (*process, error) {
 			Name: "switchyard_dns_fast_path",
 			Help: "1 if plain questions of the zone are answered without CoreDNS, 0 if the Corefile rules it out, for the reason given.",
 		}, []string{"server", "zone", "reason"}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "switchyard_dns_dropped_packets_total",
+			Help: "Packets that were dropped because CoreDNS was working on as many as it may at once.",
+		}, []string{"server"}),
 		programming: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "coredns_kubernetes_dns_programming_duration_seconds",
 			Help:    "Histogram of the time (in seconds) it took to program a dns instance.",
@@ -71,7 +76,7 @@ func newProcess(registry prometheus.Registerer) (*process, error) {
 		registry.Unregister(theirs)
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{p.reloadFailed, p.reloadInfo, p.fast, p.programming, fastpath.NewCollector(p.all)} {
+	for _, c := range []prometheus.Collector{p.reloadFailed, p.reloadInfo, p.fast, p.dropped, p.programming, fastpath.NewCollector(p.all)} {
 		errs = append(errs, registry.Register(c))
 	}
 	return p, errors.Join(errs...)

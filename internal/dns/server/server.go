@@ -328,7 +328,9 @@ func (s *Server) listen(a arrival) error {
 	if err != nil {
 		return err
 	}
-	l, err := fastpath.Listen(fastpath.Config{Addr: address, Sockets: s.config.Sockets, Log: s.deps.Log}, *target)
+	l, err := fastpath.Listen(fastpath.Config{
+		Addr: address, Sockets: s.config.Sockets, Log: s.deps.Log, Dropped: s.process.dropped.WithLabelValues(a.server.Addr).Inc,
+	}, *target)
 	if err != nil {
 		return err
 	}
