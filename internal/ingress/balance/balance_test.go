@@ -311,13 +311,13 @@ func TestStateOutlivesPools(t *testing.T) {
 	if next.endpoints[0] != kept || kept.InFlight() != 1 || kept.Gone() || !lost.Gone() {
 		t.Error("a change of the pool forgets endpoints, or does not")
 	}
-	b.Forget(1)
-	if kept.Gone() {
-		t.Error("an endpoint of another backend is gone")
+	far := b.Group(newBackend(5000, settings.Upstream{}), poolOf(1), start, inline)
+	b.Sweep(func(id uint32) bool { return id != 1 })
+	if kept.Gone() || b.group(1) != nil || b.group(5000) != far {
+		t.Error("not just one backend is gone")
 	}
-	b.Forget(2)
-	b.Forget(2)
-	b.Forget(1 << 20)
+	b.Sweep(func(uint32) bool { return false })
+	b.Sweep(func(uint32) bool { return false })
 	if !kept.Gone() || len(b.endpoints) != 0 {
 		t.Error("an endpoint that nobody has is kept")
 	}

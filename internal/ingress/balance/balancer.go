@@ -30,6 +30,7 @@ type Balancer struct {
 	endpoints map[netip.AddrPort]*Endpoint
 	free      []uint32 // Numbers to use again
 	next      uint32
+	highest   uint32 // of the IDs that have, or had, a group
 }
 
 const (
@@ -98,22 +99,29 @@ func (b *Balancer) build(backend *route.Backend, pool *route.Pool, found *addres
 	}
 	g.prepare(old)
 	slot.Store(g)
+	b.highest = max(b.highest, backend.ID)
 	if old != nil {
 		b.release(old.endpoints)
 	}
 	return g
 }
 
-// Forget drops the group of a Backend that no table has any more.
-func (b *Balancer) Forget(id uint32) {
+// Sweep drops the groups of Backends that are not there any more, and with them what is known of endpoints that no other has. A
+// request that still has one of them makes it anew, until the next time.
+func (b *Balancer) Sweep(has func(id uint32) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c := b.groups[id/chunkSize%maxChunks].Load()
-	if c == nil {
-		return
-	}
-	if old := c[id%chunkSize].Swap(nil); old != nil {
-		b.release(old.endpoints)
+	for at := uint32(0); at <= b.highest/chunkSize; at++ {
+		c := b.groups[at].Load()
+		if c == nil {
+			continue
+		}
+		for i := range c {
+			if g := c[i].Load(); g != nil && !has(at*chunkSize+uint32(i)) {
+				c[i].Store(nil)
+				b.release(g.endpoints)
+			}
+		}
 	}
 }
 

@@ -84,6 +84,7 @@ func (e *Engine) newStreams() *stream.Services {
 // TCP and UDP services that cannot be opened.
 func (e *Engine) Apply(_ context.Context, t *route.Table) ([]route.Problem, error) {
 	e.current.Store(e.next(e.current.Load(), t))
+	e.balancer.Sweep(t.Has)
 	return e.streams.Apply(t), nil
 }
 
