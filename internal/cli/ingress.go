@@ -198,6 +198,7 @@ func ingressRoutes(c *config.Ingress) route.Config {
 	out := route.Config{
 		Node: c.Node, ConfigMap: config.RefOf(c.Objects.ConfigMap), TCP: config.RefOf(c.Objects.TCPServices), UDP: config.RefOf(c.Objects.UDPServices),
 		DefaultBackend: config.RefOf(c.Objects.DefaultBackend), DefaultCertificate: config.RefOf(c.Objects.DefaultCertificate),
+		NoPassthrough: !c.Listen.Passthrough,
 	}
 	for _, port := range []int{c.Listen.HTTP, c.Listen.HTTPS, c.Health.Port} {
 		if port != 0 {

@@ -117,6 +117,9 @@ func (c *Ingress) Validate() error {
 	if c.Engine != EngineNative && c.Engine != EngineNginx {
 		fail("--engine=%s: want %s or %s", c.Engine, EngineNative, EngineNginx)
 	}
+	if c.Engine == EngineNginx && c.Listen.HTTP3 {
+		fail("--enable-http3 is for --engine=%s: Debian's nginx cannot do HTTP/3", EngineNative)
+	}
 	for _, controller := range c.Classes.Controllers {
 		for _, problem := range validation.IsDomainPrefixedPath(nil, controller) {
 			fail("--controller-class=%s: %s", controller, problem.Detail)

@@ -19,6 +19,7 @@ func TestIngressValidation(t *testing.T) {
 		want   string // in the error; "": none
 	}{
 		"engine":                {func(c *Ingress) { c.Engine = "apache" }, "--engine=apache"},
+		"HTTP/3 by nginx":       {func(c *Ingress) { c.Engine, c.Listen.HTTP3 = EngineNginx, true }, "--enable-http3"},
 		"no controller":         {func(c *Ingress) { c.Classes.Controllers = nil }, "--controller-class"},
 		"controller":            {func(c *Ingress) { c.Classes.Controllers = []string{"nginx"} }, "--controller-class=nginx"},
 		"by name, without one":  {func(c *Ingress) { c.Classes.ByName, c.Classes.Name = true, "" }, "--ingress-class"},
