@@ -1,11 +1,14 @@
 package enginetest
 
 import (
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -103,6 +106,24 @@ func ExternalAuth(t *testing.T, start Start) {
 	e.step(t, Step{Host: "kept.example", Header: [][2]string{{"Cookie", "s=1"}}, Want: Want{Status: 200, Backend: "web"}})
 	e.step(t, Step{Host: "kept.example", Header: [][2]string{{"Cookie", "s=2"}}, Want: Want{Status: 500}})
 	e.step(t, Step{Want: Want{Status: 500}})
+}
+
+// Silence runs the case of return 444: the connection is closed without an answer.
+func Silence(t *testing.T, start Start) {
+	e := Serve(t, start, Case{Manifest: snippets + site{annotations: "configuration-snippet: if ($http_x_bad) { return 444; }"}.String()})
+	c, err := net.Dial("tcp", e.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: example.com\r\nX-Bad: 1\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(c)
+	if len(answer) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("answer %q, %v", answer, err)
+	}
 }
 
 // Mirror runs the cases of mirror-target.

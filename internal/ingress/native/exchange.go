@@ -169,9 +169,17 @@ func (e *exchange) answer(status int) {
 	e.admitted()
 }
 
+// noAnswer is nginx's code for closing the connection instead of answering (return 444).
+const noAnswer = 444
+
 // admitted sends the answer that policies, or we, have made, or the error page in its place.
 func (e *exchange) admitted() {
 	a := &e.x.Answer
+	if a.Status == noAnswer {
+		e.record.status = noAnswer
+		e.stream.Abort()
+		return
+	}
 	if backend := e.policy.Intercept(&e.x, a.Status); backend != nil && e.page(backend, a.Status) {
 		return
 	}

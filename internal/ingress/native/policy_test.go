@@ -19,3 +19,5 @@ func TestAffinity(t *testing.T) { enginetest.Affinity(t, start()) }
 func TestRules(t *testing.T) { enginetest.Rules(t, start()) }
 
 func TestBalancing(t *testing.T) { enginetest.Balancing(t, start()) }
+
+func TestSilence(t *testing.T) { enginetest.Silence(t, start()) }
