@@ -48,7 +48,8 @@ func (e *exchange) takeBody(b *route.Backend) int {
 	if e.body.err != nil {
 		return statusOf(e.body.err)
 	}
-	if e.body.whole || e.request.Length == 0 || !p.BufferRequest || speaksGRPC(b) {
+	if e.body.whole || e.request.Length == 0 || speaksGRPC(b) ||
+		!p.BufferRequest && (e.request.Length > 0 || !speaksFastCGI(b)) {
 		return 0
 	}
 	if err := e.keep(p.MaxBody, p.BodyBuffer); err != nil {

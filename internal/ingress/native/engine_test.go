@@ -13,17 +13,21 @@ var _ ingress.Engine = (*Engine)(nil)
 
 // start starts engines for tests.
 func start() enginetest.Start {
-	return enginetest.Start{New: func(t testing.TB) enginetest.Started {
-		t.Helper()
-		any := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
-		e, err := New(Config{HTTP: any, HTTPS: any, Loops: 2, TempDir: t.TempDir(), HTTP3: true, Passthrough: true}, Deps{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return enginetest.Started{Engine: e, Addresses: func() (string, string) {
-			http, https := e.Addresses()
-			return http[0].String(), https[0].String()
-		}}
+	return enginetest.Start{New: func(t testing.TB) enginetest.Started { return startWith(t, Deps{}) }}
+}
+
+// startWith makes an engine with everything on, and a log that goes to the test's.
+func startWith(t testing.TB, deps Deps) enginetest.Started {
+	t.Helper()
+	deps.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	any := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+	e, err := New(Config{HTTP: any, HTTPS: any, Loops: 2, TempDir: t.TempDir(), HTTP3: true, Passthrough: true}, deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return enginetest.Started{Engine: e, Addresses: func() (string, string) {
+		http, https := e.Addresses()
+		return http[0].String(), https[0].String()
 	}}
 }
 
@@ -44,3 +48,5 @@ func TestProxyProtocol(t *testing.T) { enginetest.ProxyProtocol(t, start()) }
 func TestServices(t *testing.T) { enginetest.Services(t, start()) }
 
 func TestHTTP3(t *testing.T) { enginetest.HTTP3(t, start()) }
+
+func TestFastCGI(t *testing.T) { enginetest.FastCGI(t, start()) }

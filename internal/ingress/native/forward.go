@@ -98,8 +98,11 @@ type attempt struct {
 }
 
 func (a *attempt) run() verdict {
-	if speaksGRPC(a.backend) {
+	switch {
+	case speaksGRPC(a.backend):
 		return a.grpc()
+	case speaksFastCGI(a.backend):
+		return a.fastcgi()
 	}
 	e := a.e
 	a.endpoint.Begin()

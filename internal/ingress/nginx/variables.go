@@ -22,7 +22,7 @@ var names = map[variable.Kind]string{
 	variable.TLSSubject: "ssl_client_s_dn", variable.TLSIssuer: "ssl_client_i_dn", variable.TLSCertificate: "ssl_client_escaped_cert",
 	variable.TLSSerial: "ssl_client_serial", variable.TLSFingerprint: "ssl_client_fingerprint", variable.TLSProtocol: "ssl_protocol",
 	variable.TLSServerName: "ssl_server_name", variable.Msec: "msec", variable.TimeISO8601: "time_iso8601", variable.TimeLocal: "time_local",
-	variable.Pid: "pid", variable.Hostname: "hostname",
+	variable.Hostname: "hostname", variable.ScriptName: "fastcgi_script_name",
 }
 
 // families are the prefixes of variables that go on with a name.

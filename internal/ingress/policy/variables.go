@@ -56,7 +56,7 @@ func appendOfRequest(dst []byte, kind variable.Kind, x *Exchange) ([]byte, bool)
 		dst = append(dst, r.Target...)
 	case variable.EscapedRequestURI:
 		dst = appendComponent(dst, r.Target)
-	case variable.URI:
+	case variable.URI, variable.ScriptName:
 		dst = append(dst, r.Path...)
 	case variable.Args:
 		dst = append(dst, r.Query...)

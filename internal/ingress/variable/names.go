@@ -49,6 +49,7 @@ const (
 	TimeISO8601
 	TimeLocal
 	Hostname
+	ScriptName // $fastcgi_script_name: the path, with the index of a backend of protocol FCGI
 )
 
 // kinds are the variables by name: nginx's, and those of ingress-nginx's template.
@@ -108,6 +109,7 @@ var kinds = map[string]Kind{
 	"time_iso8601":              TimeISO8601,
 	"time_local":                TimeLocal,
 	"hostname":                  Hostname,
+	"fastcgi_script_name":       ScriptName,
 }
 
 // prefixes are the families of variables.
