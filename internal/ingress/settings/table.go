@@ -30,7 +30,7 @@ var table = sync.OnceValue(func() *annotations {
 })
 
 const (
-	noFastCGI  = "only with `--engine=nginx`: the native engine answers 503 to FCGI"
+	oneByOne   = "each request has a connection of its own"
 	noSecurity = "requests are not inspected: put a web application firewall before or behind the entry"
 )
 
@@ -169,9 +169,9 @@ func (r *rules) proxying() []Spec {
 
 func (r *rules) backends() []Spec {
 	return []Spec{
-		{Name: "backend-protocol", Group: "BackendProtocol", Note: "FCGI " + noFastCGI, valid: oneOf(true, "auto_http", "http", "https", "grpc", "grpcs", "fcgi"), invalid: Lost},
-		{Name: "fastcgi-index", Group: "FastCGI", Risk: Medium, Note: noFastCGI, valid: matches(r.index, true), invalid: Rejected},
-		{Name: "fastcgi-params-configmap", Group: "FastCGI", Risk: Medium, Note: noFastCGI, valid: matches(r.basic, true), invalid: Rejected},
+		{Name: "backend-protocol", Group: "BackendProtocol", Note: "FCGI: " + oneByOne, valid: oneOf(true, "auto_http", "http", "https", "grpc", "grpcs", "fcgi"), invalid: Lost},
+		{Name: "fastcgi-index", Group: "FastCGI", Risk: Medium, valid: matches(r.index, true), invalid: Rejected},
+		{Name: "fastcgi-params-configmap", Group: "FastCGI", Risk: Medium, valid: matches(r.basic, true), invalid: Rejected},
 		{
 			Name: "load-balance", Group: "LoadBalancing", Note: "without it, least requests; chash and sticky names count as not set, as upstream-hash-by and affinity ask for them",
 			valid: oneOf(false, "round_robin", "chash", "chashsubset", "sticky_balanced", "sticky_persistent", "ewma"), invalid: Rejected,
