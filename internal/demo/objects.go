@@ -46,6 +46,16 @@ func (n node) internalIP() string {
 	return ""
 }
 
+type ingress struct {
+	Status struct {
+		LoadBalancer struct {
+			Ingress []struct {
+				IP string `json:"ip"`
+			} `json:"ingress"`
+		} `json:"loadBalancer"`
+	} `json:"status"`
+}
+
 type endpointSlice struct {
 	AddressType string `json:"addressType"`
 	Endpoints   []struct {

@@ -46,6 +46,7 @@ func (d *demo) steps() []step {
 		{"A pod becomes unready", d.unready},
 		{"A rolling update under load", d.rollingUpdate},
 		{"The headless and the ExternalName Service", d.otherKinds},
+		{"An Ingress: two Services by path and one by host, through a NodePort", d.ingress},
 		{"nginx itself", d.nginx},
 	}
 }
