@@ -196,8 +196,10 @@ func (s *snippetReader) block(when *Condition, depth int) {
 		case opened && t.text == "if" && depth == 0:
 			s.conditional(args)
 		case opened:
+			guards := s.skip()
 			s.refuse(t.text, "a block that is not interpreted")
-			s.skip()
+			last := s.errs[len(s.errs)-1]
+			last.Guard = last.Guard || guards
 		default:
 			s.directive(t.text, args, when)
 		}
@@ -223,9 +225,10 @@ func (s *snippetReader) arguments() (args []string, opened bool) {
 	return args, false
 }
 
-// skip leaves out a block.
-func (s *snippetReader) skip() {
+// skip leaves out a block, and reports whether one of its words is that of a guard.
+func (s *snippetReader) skip() (guards bool) {
 	for depth := 1; s.at < len(s.tokens) && depth > 0; s.at++ {
+		guards = guards || !s.tokens[s.at].mark && isGuard(s.tokens[s.at].text)
 		switch t := s.tokens[s.at]; {
 		case t.mark && t.text == "{":
 			depth++
@@ -233,6 +236,7 @@ func (s *snippetReader) skip() {
 			depth--
 		}
 	}
+	return guards
 }
 
 func (s *snippetReader) conditional(args []string) {
