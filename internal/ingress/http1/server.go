@@ -148,14 +148,12 @@ func (c *Conn) next() error {
 	}
 	end, seen := 0, 0
 	for {
+		for c.in.w >= 2 && c.in.buf[0] == '\r' && c.in.buf[1] == '\n' { // an empty line before a request is nothing (RFC 9112 2.2)
+			c.in.w, seen = copy(c.in.buf, c.in.buf[2:c.in.w]), 0
+		}
 		var err error
 		if end, err = headEnd(c.in.buf[:c.in.w], seen); err != nil {
 			return err
-		}
-		if end == 2 { // an empty line before a request is nothing (RFC 9112 2.2)
-			c.in.w = copy(c.in.buf, c.in.buf[2:c.in.w])
-			end = 0
-			continue
 		}
 		if end > 0 {
 			break

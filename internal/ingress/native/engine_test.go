@@ -50,3 +50,7 @@ func TestServices(t *testing.T) { enginetest.Services(t, start()) }
 func TestHTTP3(t *testing.T) { enginetest.HTTP3(t, start()) }
 
 func TestFastCGI(t *testing.T) { enginetest.FastCGI(t, start()) }
+
+func TestUpstreams(t *testing.T) { enginetest.Upstreams(t, start()) }
+
+func TestClients(t *testing.T) { enginetest.Clients(t, start()) }
