@@ -49,6 +49,22 @@ func (c Classes) in(snap *model.Snapshot) owned {
 	return o
 }
 
+// Owns returns which Ingresses of a snapshot are ours. Where partial is true, classes may be missing from the snapshot: one that is
+// counts as ours if it is called Name, and so does none at all.
+func (c Classes) Owns(snap *model.Snapshot, partial bool) func(*model.Ingress) bool {
+	o := c.in(snap)
+	return func(i *model.Ingress) bool {
+		if o.has(i) || !partial {
+			return o.has(i)
+		}
+		if i.Class == "" {
+			return i.ClassAnnotation == ""
+		}
+		_, known := snap.IngressClasses.Get(i.Class)
+		return !known && i.Class == c.Name
+	}
+}
+
 // has reports whether an Ingress is ours: by spec.ingressClassName, else by the annotation, else by default, as in ingress-nginx.
 func (o owned) has(i *model.Ingress) bool {
 	switch {

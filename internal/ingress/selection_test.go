@@ -56,6 +56,24 @@ func TestClasses(t *testing.T) {
 	}
 }
 
+// TestOwnsOfManifests has no class of the Ingresses among what was read.
+func TestOwnsOfManifests(t *testing.T) {
+	var snap model.Snapshot
+	snap.IngressClasses = snap.IngressClasses.With("other", &model.IngressClass{Name: "other", Controller: "example.com/other"})
+	for class, want := range map[string]bool{"nginx": true, "": true, "other": false, "elsewhere": false} {
+		i := &model.Ingress{Class: class}
+		if got := DefaultClasses().Owns(&snap, true)(i); got != want {
+			t.Errorf("class %q of manifests is ours: %t, want %t", class, got, want)
+		}
+		if DefaultClasses().Owns(&snap, false)(i) {
+			t.Errorf("class %q of a whole cluster, where it does not exist, is ours", class)
+		}
+	}
+	if DefaultClasses().Owns(&snap, true)(&model.Ingress{ClassAnnotation: "other"}) {
+		t.Error("an Ingress with another's annotation is ours")
+	}
+}
+
 func TestClassAndNamespaceChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		selected := func(l model.Labels) bool { return strings.Contains(string(l), "team") }
