@@ -73,12 +73,13 @@ func (h *histogram) add(o *histogram) {
 
 // totals are what a loop has counted beside locations.
 type totals struct {
-	accepted, requests  uint64
-	refused             map[int]uint64 // by status: requests that could not be understood
-	handshakes          uint64         // of TLS that have failed
-	dialled, reused     uint64         // connections to endpoints
-	retried             uint64         // requests that went to another endpoint
-	panics              uint64
+	accepted, requests   uint64
+	refused              map[int]uint64    // by status: requests that could not be understood
+	decided              map[string]uint64 // by the reasons of package policy: answers that no backend was asked for
+	handshakes           uint64            // of TLS that have failed
+	dialled, reused      uint64            // connections to endpoints
+	retried              uint64            // requests that went to another endpoint
+	panics               uint64
 	active, upstreamIdle int // now
 }
 
@@ -92,6 +93,9 @@ func (e *exchange) count() {
 	if e.x.Location == nil {
 		return
 	}
+	if reason := e.x.Answer.Reason; reason != "" {
+		w.totals.decided[reason]++
+	}
 	c := e.place.counters
 	c.used = w.loop.Elapsed()
 	c.add(outcome{methodLabel(e.request.Method), e.record.status, e.x.Canary})
@@ -102,6 +106,9 @@ func (e *exchange) count() {
 	c.received.observe(float64(max(e.record.received, e.body.size)), sizeBounds[:])
 	c.sent.observe(float64(e.record.sent), sizeBounds[:])
 }
+
+// newTotals returns totals that can be counted in.
+func newTotals() totals { return totals{refused: map[int]uint64{}, decided: map[string]uint64{}} }
 
 // methodLabel returns the method as a label.
 func methodLabel(method string) string {

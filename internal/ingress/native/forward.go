@@ -68,8 +68,14 @@ func (e *exchange) unserved() int {
 	return 503
 }
 
+// group returns the endpoints that the backend has now, which may be others than when the request began, such as where its body took
+// long to come.
 func (e *exchange) group(b *route.Backend) *balance.Group {
-	return e.w.engine.balancer.Group(b, e.generation.table.Pool(b), e.w.loop.Now(), e.task.Await)
+	table := e.w.engine.current.Load().table
+	if !table.Has(b.ID) {
+		table = e.generation.table
+	}
+	return e.w.engine.balancer.Group(b, table.Pool(b), e.w.loop.Now(), e.task.Await)
 }
 
 // prepare fills in what no policy has set of the request to the backend.

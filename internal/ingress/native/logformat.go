@@ -18,7 +18,7 @@ const defaultJSON = `{"time":"$time_iso8601","remote_addr":"$remote_addr","remot
 	`"host":"$host","status":$status,"bytes_sent":$body_bytes_sent,"referer":"$http_referer","user_agent":"$http_user_agent",` +
 	`"request_length":$request_length,"request_time":$request_time,"namespace":"$namespace","ingress":"$ingress_name",` +
 	`"upstream":"$proxy_upstream_name","upstream_addr":"$upstream_addr","upstream_status":"$upstream_status",` +
-	`"upstream_time":"$upstream_response_time","request_id":"$req_id"}`
+	`"upstream_time":"$upstream_response_time","reason":"$answer_reason","detail":"$answer_detail","request_id":"$req_id"}`
 
 // logFormat is a parsed format of the access log.
 type logFormat struct {
@@ -96,13 +96,19 @@ func logValue(name string) func(*exchange, []byte) []byte {
 	case "request_time":
 		return func(e *exchange, b []byte) []byte { return appendSeconds(b, e.w.loop.Elapsed()-e.record.start) }
 	case "time_local":
-		return func(e *exchange, b []byte) []byte { return e.w.loop.Now().AppendFormat(b, "02/Jan/2006:15:04:05 -0700") }
+		return func(e *exchange, b []byte) []byte {
+			return e.w.loop.Now().AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
+		}
 	case "time_iso8601":
 		return func(e *exchange, b []byte) []byte { return e.w.loop.Now().AppendFormat(b, "2006-01-02T15:04:05-07:00") }
 	case "msec":
 		return func(e *exchange, b []byte) []byte { return appendSeconds(b, time.Duration(e.w.loop.Now().UnixNano())) }
 	case "request":
 		return appendRequest
+	case "answer_reason":
+		return func(e *exchange, b []byte) []byte { return append(b, e.x.Answer.Reason...) }
+	case "answer_detail":
+		return func(e *exchange, b []byte) []byte { return append(b, e.x.Answer.Detail...) }
 	case "upstream_addr":
 		return appendEach(func(a *attempted, b []byte) []byte { return a.endpoint.Addr.AppendTo(b) })
 	case "upstream_status":

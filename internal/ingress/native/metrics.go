@@ -12,15 +12,18 @@ const scrapeWait = 5 * time.Second
 
 // descriptions are those of all metrics. Those of ingress-nginx have its names and, as far as they are bounded, its labels.
 type descriptions struct {
-	requests, took, answered, received, sent      *prometheus.Desc
-	connections, accepted, all                    *prometheus.Desc
-	refused, handshakes, dialled, retried, panics *prometheus.Desc
-	dropped, expires                              *prometheus.Desc
+	requests, took, answered, received, sent *prometheus.Desc
+	connections, accepted, all               *prometheus.Desc
+	refused, decided                         *prometheus.Desc
+	handshakes, dialled, retried, panics     *prometheus.Desc
+	dropped, expires                         *prometheus.Desc
 }
 
 func newDescriptions() *descriptions {
 	location := []string{"host", "path", "namespace", "ingress", "service"}
-	d := func(name, help string, names ...string) *prometheus.Desc { return prometheus.NewDesc(name, help, names, nil) }
+	d := func(name, help string, names ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, names, nil)
+	}
 	const nginx, own = "nginx_ingress_controller_", "switchyard_ingress_"
 	return &descriptions{
 		requests:    d(nginx+"requests", "Requests of clients.", append([]string{"method", "status", "canary"}, location...)...),
@@ -32,6 +35,7 @@ func newDescriptions() *descriptions {
 		accepted:    d(nginx+"nginx_process_connections_total", "Connections of clients.", "state"),
 		all:         d(nginx+"nginx_process_requests_total", "Requests of clients, also those for no location."),
 		refused:     d(own+"refused_requests_total", "Requests that could not be understood, by the status of the answer.", "status"),
+		decided:     d(own+"own_answers_total", "Answers of the entry's own to requests, by why no backend was asked.", "reason"),
 		handshakes:  d(own+"failed_handshakes_total", "Handshakes of TLS with clients that have failed."),
 		dialled:     d(own+"upstream_requests_total", "Attempts with endpoints, by whether a connection was used again.", "connection"),
 		retried:     d(own+"retries_total", "Attempts with a further endpoint after one that has failed."),
@@ -50,8 +54,8 @@ type collector struct {
 // Describe names the metrics.
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.requests, c.took, c.answered, c.received, c.sent, c.connections, c.accepted, c.all, c.refused, c.handshakes, c.dialled,
-		c.retried, c.panics, c.dropped, c.expires,
+		c.requests, c.took, c.answered, c.received, c.sent, c.connections, c.accepted, c.all, c.refused, c.decided, c.handshakes,
+		c.dialled, c.retried, c.panics, c.dropped, c.expires,
 	} {
 		to <- d
 	}
@@ -72,6 +76,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	value(c.accepted, prometheus.CounterValue, float64(t.accepted), "accepted")
 	value(c.accepted, prometheus.CounterValue, float64(t.accepted), "handled")
 	value(c.all, prometheus.CounterValue, float64(t.requests))
+	for reason, n := range t.decided {
+		value(c.decided, prometheus.CounterValue, float64(n), reason)
+	}
 	for status, n := range t.refused {
 		value(c.refused, prometheus.CounterValue, float64(n), strconv.Itoa(status))
 	}
@@ -139,7 +146,7 @@ func gather(e *Engine) *gathered {
 	for _, w := range e.workers {
 		w.loop.Post(func() { parts <- w.counted() })
 	}
-	sum := &gathered{places: map[labels]*counters{}, totals: totals{refused: map[int]uint64{}}}
+	sum := &gathered{places: map[labels]*counters{}, totals: newTotals()}
 	late := time.After(scrapeWait)
 	for range e.workers {
 		select {
@@ -156,7 +163,7 @@ func gather(e *Engine) *gathered {
 
 // counted returns a copy of what the loop has counted.
 func (w *worker) counted() *gathered {
-	g := &gathered{places: make(map[labels]*counters, len(w.counters)), totals: totals{refused: map[int]uint64{}}}
+	g := &gathered{places: make(map[labels]*counters, len(w.counters)), totals: newTotals()}
 	w.totals.active, w.totals.upstreamIdle = len(w.conns)+w.carried, w.idle.n
 	g.add(&gathered{places: w.counters, totals: w.totals})
 	return g
@@ -181,6 +188,9 @@ func (g *gathered) add(o *gathered) {
 	a, b := &g.totals, &o.totals
 	for status, n := range b.refused {
 		a.refused[status] += n
+	}
+	for reason, n := range b.decided {
+		a.decided[reason] += n
 	}
 	a.accepted, a.requests, a.handshakes = a.accepted+b.accepted, a.requests+b.requests, a.handshakes+b.handshakes
 	a.dialled, a.reused, a.retried, a.panics = a.dialled+b.dialled, a.reused+b.reused, a.retried+b.retried, a.panics+b.panics

@@ -62,7 +62,7 @@ type place struct {
 func newWorker(e *Engine) (*worker, error) {
 	w := &worker{
 		engine: e, carrier: stream.Carrier{Balancer: e.balancer}, conns: map[drainer]struct{}{}, places: map[*route.Location]*place{},
-		idle: newIdle(), counters: map[labels]*counters{}, totals: totals{refused: map[int]uint64{}},
+		idle: newIdle(), counters: map[labels]*counters{}, totals: newTotals(),
 	}
 	l, err := loop.New(loop.Config{Log: e.deps.Log, Panic: func() { w.totals.panics++ }})
 	if err != nil {

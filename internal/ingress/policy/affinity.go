@@ -32,7 +32,7 @@ func newAffinity(s *settings.Affinity, l *route.Location, b *route.Backend) *aff
 
 // read returns the key of the client's endpoint, and that of its backend.
 func (a *affinity) read(x *Exchange) (endpoint, backend []byte) {
-	endpoint, backend = cutByte(cookie(x.Request.Header, a.Cookie), '|')
+	endpoint, backend = cutByte(lastCookie(x.Request.Header, a.Cookie), '|')
 	backend, _ = cutByte(backend, '|')
 	return endpoint, backend
 }

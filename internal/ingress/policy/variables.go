@@ -255,22 +255,43 @@ func argument(query []byte, name string) []byte {
 	return nil
 }
 
-// cookie returns the value of a cookie; nil: there is none.
+// cookie returns the value of the first cookie of a name, without regard to case, as nginx's $cookie_… is; nil: there is none.
 func cookie(h message.Header, name string) []byte {
-	for i := range h {
-		if !message.Equal(h[i].Name, "Cookie") {
-			continue
-		}
-		for rest := h[i].Value; len(rest) > 0; {
-			var one []byte
-			one, rest = cutByte(rest, ';')
-			one = trimSpace(one)
-			if key, value := cutByte(one, '='); len(key) < len(one) && message.Equal(trimSpace(key), name) {
-				return trimSpace(value)
-			}
+	for key, value := range cookies(h) {
+		if message.Equal(key, name) {
+			return value
 		}
 	}
 	return nil
+}
+
+// lastCookie returns the value of the last cookie of exactly a name, which lua-resty-cookie takes; nil: there is none.
+func lastCookie(h message.Header, name string) (last []byte) {
+	for key, value := range cookies(h) {
+		if string(key) == name {
+			last = value
+		}
+	}
+	return last
+}
+
+// cookies yields the names and values of cookies.
+func cookies(h message.Header) func(yield func(name, value []byte) bool) {
+	return func(yield func(name, value []byte) bool) {
+		for i := range h {
+			if !message.Equal(h[i].Name, "Cookie") {
+				continue
+			}
+			for rest := h[i].Value; len(rest) > 0; {
+				var one []byte
+				one, rest = cutByte(rest, ';')
+				one = trimSpace(one)
+				if key, value := cutByte(one, '='); len(key) < len(one) && !yield(trimSpace(key), trimSpace(value)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // cutByte splits text at the first c; without one, all is before it.
