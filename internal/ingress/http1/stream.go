@@ -70,6 +70,10 @@ func (c *Conn) Interrupt() {
 	_ = c.raw.SetReadDeadline(c.task.Loop().Now())
 }
 
+// Watch has gone called when the client leaves, which is not in a task; nil ends that. As with nginx, a client that ends what it
+// sends while it waits for the response has left.
+func (c *Conn) Watch(gone func()) { c.raw.OnHangUp(gone) }
+
 // Trailer returns the fields after the body.
 func (c *Conn) Trailer() message.Header { return c.body.trailer }
 

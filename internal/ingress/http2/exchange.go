@@ -64,6 +64,9 @@ func (x *exchange) Read() ([]byte, error) {
 	return x.read()
 }
 
+// Watch has gone called when the exchange fails, which is not in a task of it; nil ends that.
+func (x *exchange) Watch(gone func()) { x.gone = gone }
+
 // Trailer returns the fields after the body.
 func (x *exchange) Trailer() message.Header { return x.trailer }
 

@@ -34,6 +34,7 @@ type stream struct {
 	interrupted          bool
 	trailer              message.Header
 	reader, writer       waiter
+	gone                 func() // called when the exchange fails; nil: nothing is
 	last                 frameRef
 }
 
@@ -59,6 +60,9 @@ func kept(b []byte) []byte {
 func (s *stream) fail(err error) {
 	if s.err == nil && !(s.recvEnded && s.sendEnded) {
 		s.err = err
+		if s.gone != nil {
+			s.gone()
+		}
 		if !s.recvEnded {
 			s.c.consumed(len(s.in))
 			s.in = s.in[:0]

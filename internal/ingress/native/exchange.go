@@ -25,6 +25,8 @@ type exchange struct {
 	x          policy.Exchange
 	body       requestBody
 	passing    passing
+	upstream   *upstream // in use; nil: none
+	watch      func()    // left, to be called when the client has
 
 	path    []byte   // where Path was made
 	id      [32]byte // a request ID of our own
@@ -34,6 +36,26 @@ type exchange struct {
 	record record
 }
 
+// watched is a message.Stream that tells when its client has left.
+type watched interface{ Watch(gone func()) }
+
+// left gives up what is waited for: nobody wants the response any more.
+func (e *exchange) left() {
+	e.record.broken = true
+	if e.upstream != nil {
+		e.upstream.Raw().Reset()
+	}
+}
+
+// abandon ends an exchange in which something went wrong, and which may still be in use by other tasks.
+func (e *exchange) abandon() {
+	if e.upstream != nil {
+		e.upstream.Close()
+	}
+	e.body.release()
+	e.x.End()
+}
+
 // release makes the exchange ready for another request.
 func (e *exchange) release() {
 	e.body.release()
@@ -41,6 +63,7 @@ func (e *exchange) release() {
 	e.task, e.stream, e.request, e.generation, e.place, e.policy = nil, nil, nil, nil, nil, nil
 	e.passing, e.record = passing{}, record{attempts: e.record.attempts[:0]}
 	e.own = message.Response{Header: e.own.Header[:0]}
+	e.upstream = nil
 	if len(e.w.free) < freeExchanges {
 		e.w.free = append(e.w.free, e)
 	}

@@ -116,7 +116,7 @@ func (a *attempt) run() verdict {
 	u, err := a.connect(true)
 	if err == nil {
 		err = a.exchange(u)
-		if err != nil && u.reused && a.stale(u, err) {
+		if err != nil && !e.record.broken && u.reused && a.stale(u, err) {
 			u.Close()
 			if u, err = a.connect(false); err == nil {
 				err = a.exchange(u)
@@ -133,9 +133,8 @@ func (a *attempt) run() verdict {
 		u.Close()
 		return again
 	}
-	took := e.w.loop.Elapsed() - a.began
+	defer a.group.End(a.endpoint, balance.OK, e.w.loop.Elapsed()-a.began, e.w.loop.Now())
 	a.relay(u)
-	a.group.End(a.endpoint, balance.OK, took, e.w.loop.Now())
 	return finished
 }
 
@@ -169,6 +168,7 @@ func (a *attempt) connect(idle bool) (*upstream, error) {
 	} else {
 		e.w.totals.reused++
 	}
+	e.upstream = u
 	u.Raw().SetReadTimeout(p.Read)
 	u.Raw().SetWriteTimeout(p.Send)
 	return u, nil
@@ -192,6 +192,10 @@ func (a *attempt) exchange(u *upstream) error {
 		if err = u.Flush(); err == nil {
 			u.Sent()
 		}
+	}
+	if w, ok := e.stream.(watched); ok {
+		w.Watch(e.watch)
+		defer w.Watch(nil)
 	}
 	// An endpoint may answer and close before it has read the request: its answer counts.
 	if headErr := a.readHead(u); headErr == nil {
@@ -228,6 +232,9 @@ func (a *attempt) readHead(u *upstream) error {
 	}
 	return errInterim
 }
+
+// statusClientGone is what logs and metrics have for a client that did not wait for the response.
+const statusClientGone = 499
 
 // maxInterim bounds the interim responses to a request.
 const maxInterim = 32
@@ -266,6 +273,13 @@ func (a *attempt) failed(u *upstream, err error) verdict {
 	e.passed()
 	now := e.w.loop.Now()
 	took := e.w.loop.Elapsed() - a.began
+	if e.record.broken { // the client has left, as nginx logs it
+		a.group.End(a.endpoint, balance.Canceled, took, now)
+		e.record.add(a.endpoint, statusClientGone, took)
+		e.record.status = statusClientGone
+		e.stream.Abort()
+		return finished
+	}
 	if e.passing.err != nil { // the client has failed, not the endpoint
 		a.group.End(a.endpoint, balance.Canceled, took, now)
 		a.failure = statusOf(e.passing.err)

@@ -3,11 +3,13 @@ package native
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
@@ -203,5 +205,62 @@ func TestClientGone(t *testing.T) {
 	c := dial(t, e.HTTP)
 	if err := ask(c, bufio.NewReader(c), "/"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestClientDoesNotWait has clients that leave before there is a response: the endpoint is told, and the log has 499.
+func TestClientDoesNotWait(t *testing.T) {
+	asked, told := make(chan struct{}, 1), make(chan struct{}, 1)
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+		told <- struct{}{}
+	}))
+	t.Cleanup(slow.Close)
+	out := &sink{}
+	t.Run("requests", func(t *testing.T) {
+		s := start()
+		s.New = func(t testing.TB) enginetest.Started { return startWith(t, Deps{Access: out}) }
+		e := enginetest.Serve(t, s, enginetest.Case{
+			Manifest: fmt.Sprintf(strings.ReplaceAll(site, "name: web", "name: slow"), 60),
+			Servers:  map[string]netip.AddrPort{"slow": netip.MustParseAddrPort(slow.Listener.Addr().String())},
+		})
+		for _, secure := range []bool{false, true} {
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				getOver(ctx, e, secure)
+			}()
+			<-asked
+			cancel()
+			select {
+			case <-told:
+			case <-time.After(patience):
+				t.Errorf("TLS and HTTP/2 %v: the endpoint goes on", secure)
+			}
+			<-ended
+		}
+	})
+	if n := strings.Count(out.String(), `" 499 0 `); n != 2 {
+		t.Errorf("%d lines with 499, want 2: %s", n, out)
+	}
+}
+
+// getOver makes a request, with HTTP/2 if it is one over TLS.
+func getOver(ctx context.Context, e *enginetest.Entry, secure bool) {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	url := "http://" + e.HTTP + "/"
+	if secure {
+		url = "https://" + e.HTTPS + "/"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return
+	}
+	request.Host = "example.com"
+	if response, err := transport.RoundTrip(request); err == nil {
+		_ = response.Body.Close()
 	}
 }

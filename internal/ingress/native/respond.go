@@ -97,6 +97,7 @@ func (e *exchange) pace(p []byte) error {
 // keepOrClose ends the use of a connection to an endpoint.
 func (e *exchange) keepOrClose(u *upstream) {
 	e.passed()
+	e.upstream = nil
 	if u.Done() && !e.record.broken {
 		e.w.idle.put(u, e.w.loop.Elapsed(), &e.generation.table.Global.Upstream)
 	} else {

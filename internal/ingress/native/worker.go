@@ -115,10 +115,16 @@ func (w *worker) place(g *generation, h *route.Host, l *route.Location) *place {
 
 // serve serves one request.
 func (w *worker) serve(t *loop.Task, s message.Stream) {
-	x := w.exchange()
-	defer x.release()
+	x, whole := w.exchange(), false
+	defer func() {
+		if !whole { // a panic
+			x.abandon()
+		}
+	}()
 	x.task, x.stream, x.request = t, s, s.Request()
 	x.serve()
+	whole = true
+	x.release()
 }
 
 func (w *worker) exchange() *exchange {
@@ -127,7 +133,9 @@ func (w *worker) exchange() *exchange {
 		w.free = w.free[:n-1]
 		return x
 	}
-	return &exchange{w: w}
+	x := &exchange{w: w}
+	x.watch = x.left
+	return x
 }
 
 // drain ends accepting, and connections once they have no request.

@@ -25,6 +25,7 @@ type Conn struct {
 	in, out            waiting
 	read, write        patience
 	back               []byte // what was given back by Unread
+	gone               func() // see OnHangUp
 
 	queued bool // see Queue
 	queue  []byte
@@ -64,7 +65,12 @@ func (l *Loop) newConn(fd int, remote netip.AddrPort) (*Conn, error) {
 func (c *Conn) event(events uint32) {
 	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		c.readable = true
-		c.hungUp = c.hungUp || events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
+		if !c.hungUp && events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+			c.hungUp = true
+			if c.gone != nil {
+				c.gone()
+			}
+		}
 		if c.in.task != nil {
 			c.loop.schedule(c.in.task)
 		}
@@ -139,6 +145,10 @@ func (c *Conn) WaitReadable() error {
 	}
 	return nil
 }
+
+// OnHangUp has f called when the peer ends what it sends, or the connection, while nobody may read: f is not in a task and cannot
+// wait. What came to an end before is not told. nil: nothing is called any more.
+func (c *Conn) OnHangUp(f func()) { c.gone = f }
 
 // Readable says whether Read would return at once, as far as is known.
 func (c *Conn) Readable() bool { return c.readable || len(c.back) > 0 }
