@@ -47,6 +47,7 @@ func (d *demo) steps() []step {
 		{"A rolling update under load", d.rollingUpdate},
 		{"The headless and the ExternalName Service", d.otherKinds},
 		{"An Ingress: two Services by path and one by host, through a NodePort", d.ingress},
+		{"Names, as a pod resolves them", d.names},
 		{"nginx itself", d.nginx},
 	}
 }
