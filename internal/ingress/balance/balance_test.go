@@ -17,10 +17,8 @@ var start = time.Unix(1_700_000_000, 0)
 
 func inline(f func()) { f() }
 
-func newBackend(id uint32, upstream settings.Upstream) *route.Backend {
-	return &route.Backend{
-		Key: route.Key{Service: model.Ref{Namespace: "default", Name: "web"}, Number: 80}, ID: id, Upstream: &upstream,
-	}
+func newBackend(id uint32) *route.Backend {
+	return &route.Backend{Key: route.Key{Service: model.Ref{Namespace: "default", Name: "web"}, Number: 80}, ID: id}
 }
 
 // poolOf has n endpoints: 10.0.0.1:80 and so on.
@@ -34,18 +32,20 @@ func poolOf(n int) *route.Pool {
 	return p
 }
 
-func newGroupOf(t *testing.T, upstream settings.Upstream, n int) *Group {
+// user is a location that balances in its way.
+type user struct {
+	*Group
+	upstream settings.Upstream
+}
+
+func newGroupOf(t *testing.T, upstream settings.Upstream, n int) user {
 	t.Helper()
-	g := New(Config{}).Group(newBackend(1, upstream), poolOf(n), start, inline)
-	if g.Len() != n {
-		t.Fatalf("%d endpoints", g.Len())
-	}
-	return g
+	return user{New(Config{}).Group(newBackend(1), poolOf(n), start, inline), upstream}
 }
 
 // one picks an endpoint for a new request.
-func one(g *Group, key string, now time.Time) *Endpoint {
-	return g.Pick(&Request{Key: []byte(key)}, now)
+func one(g user, key string, now time.Time) *Endpoint {
+	return g.Pick(&Request{Key: []byte(key), Upstream: &g.upstream}, now)
 }
 
 func TestLeastRequests(t *testing.T) {
@@ -76,23 +76,24 @@ func TestLeastRequestsAvoidsTheSlowOne(t *testing.T) {
 
 func TestRoundRobin(t *testing.T) {
 	b := New(Config{})
-	backend := newBackend(1, settings.Upstream{Balance: settings.RoundRobin})
-	g := b.Group(backend, poolOf(3), start, inline)
+	backend, upstream := newBackend(1), settings.Upstream{Balance: settings.RoundRobin}
+	g := user{b.Group(backend, poolOf(3), start, inline), upstream}
 	for i := range 9 {
 		if e := one(g, "", start); e != g.endpoints[i%3] {
 			t.Errorf("request %d goes to %v", i, e.Addr)
 		}
 	}
 	one(g, "", start)
-	if g = b.Group(backend, poolOf(4), start, inline); one(g, "", start) != g.endpoints[10%4] {
+	if g.Group = b.Group(backend, poolOf(4), start, inline); one(g, "", start) != g.endpoints[10%4] {
 		t.Error("a change of the pool begins the round anew")
 	}
 }
 
 func TestEWMA(t *testing.T) {
 	b := New(Config{})
-	backend := newBackend(1, settings.Upstream{Balance: settings.EWMA})
-	g := b.Group(backend, poolOf(2), start, inline)
+	backend, upstream := newBackend(1), settings.Upstream{Balance: settings.EWMA}
+	g := user{b.Group(backend, poolOf(2), start, inline), upstream}
+	one(g, "", start)
 	for i, took := range []time.Duration{time.Second, time.Millisecond} {
 		g.endpoints[i].Begin()
 		g.End(g.endpoints[i], OK, took, start)
@@ -103,7 +104,7 @@ func TestEWMA(t *testing.T) {
 			t.Fatal("the slower endpoint is chosen")
 		}
 	}
-	g = b.Group(backend, poolOf(3), now, inline)
+	g.Group = b.Group(backend, poolOf(3), now, inline)
 	fresh, slow := g.endpoints[2], g.endpoints[0]
 	average := (slow.score(start) + g.endpoints[1].score(start)) / 2
 	if got := math.Float64frombits(fresh.average.Load()); math.Abs(got-average) > 1e-9 {
@@ -121,7 +122,7 @@ func TestTries(t *testing.T) {
 	} {
 		for n := range 6 {
 			g := newGroupOf(t, upstream, n)
-			r := &Request{}
+			r := &Request{Upstream: &upstream}
 			if upstream.HashBy != "" {
 				r.Key = []byte("key")
 			}
@@ -147,7 +148,7 @@ func TestTries(t *testing.T) {
 	}
 }
 
-func fail(g *Group, e *Endpoint, times int, now time.Time) {
+func fail(g user, e *Endpoint, times int, now time.Time) {
 	for range times {
 		e.Begin()
 		g.End(e, Failed, 0, now)
@@ -223,7 +224,7 @@ func TestEjectedAreTheLastResort(t *testing.T) {
 	for name, upstream := range map[string]settings.Upstream{"least requests": {}, "round robin": {Balance: settings.RoundRobin}, "hash": {HashBy: "a"}} {
 		g := newGroupOf(t, upstream, 2)
 		fail(g, g.endpoints[0], 3, start)
-		r := &Request{}
+		r := &Request{Upstream: &upstream}
 		if upstream.HashBy != "" {
 			r.Key = []byte("k")
 		}
@@ -237,8 +238,8 @@ func TestEjectedAreTheLastResort(t *testing.T) {
 func TestHash(t *testing.T) {
 	const keys = 10000
 	b := New(Config{})
-	backend := newBackend(1, settings.Upstream{HashBy: "$a"})
-	before := b.Group(backend, poolOf(10), start, inline)
+	backend := newBackend(1)
+	before := user{Group: b.Group(backend, poolOf(10), start, inline)}
 	at := map[string]netip.AddrPort{}
 	count := map[netip.AddrPort]int{}
 	for i := range keys {
@@ -252,7 +253,7 @@ func TestHash(t *testing.T) {
 			t.Errorf("%v has %d of %d keys", addr, n, keys)
 		}
 	}
-	after := b.Group(backend, poolOf(11), start, inline)
+	after := user{Group: b.Group(backend, poolOf(11), start, inline)}
 	moved := 0
 	for key, addr := range at {
 		if e := one(after, key, start); e.Addr != addr {
@@ -295,15 +296,20 @@ func TestHashSubset(t *testing.T) {
 
 func TestStateOutlivesPools(t *testing.T) {
 	b := New(Config{})
-	backend := newBackend(1, settings.Upstream{})
+	backend := newBackend(1)
 	pool := poolOf(3)
 	g := b.Group(backend, pool, start, inline)
 	if b.Group(backend, pool, start, inline) != g {
 		t.Error("the same pool is another group")
 	}
+	elsewhere := newBackend(1)
+	elsewhere.Upstream = &settings.Upstream{Balance: settings.RoundRobin}
+	if b.Group(elsewhere, pool, start, inline) != g {
+		t.Error("two locations that balance otherwise have a group each")
+	}
 	kept, lost := g.endpoints[0], g.endpoints[2]
 	kept.Begin()
-	other := b.Group(newBackend(2, settings.Upstream{}), poolOf(1), start, inline)
+	other := b.Group(newBackend(2), poolOf(1), start, inline)
 	if other.endpoints[0] != kept {
 		t.Error("two backends with one pod do not share what is known of it")
 	}
@@ -311,7 +317,7 @@ func TestStateOutlivesPools(t *testing.T) {
 	if next.endpoints[0] != kept || kept.InFlight() != 1 || kept.Gone() || !lost.Gone() {
 		t.Error("a change of the pool forgets endpoints, or does not")
 	}
-	far := b.Group(newBackend(5000, settings.Upstream{}), poolOf(1), start, inline)
+	far := b.Group(newBackend(5000), poolOf(1), start, inline)
 	b.Sweep(func(id uint32) bool { return id != 1 })
 	if kept.Gone() || b.group(1) != nil || b.group(5000) != far {
 		t.Error("not just one backend is gone")
@@ -336,7 +342,7 @@ func TestStateOutlivesPools(t *testing.T) {
 
 func TestConcurrently(t *testing.T) {
 	b := New(Config{})
-	backend := newBackend(1, settings.Upstream{})
+	backend := newBackend(1)
 	pools := []*route.Pool{poolOf(3), poolOf(5), poolOf(0)}
 	var wg sync.WaitGroup
 	for worker := range 4 {
@@ -362,7 +368,7 @@ func TestConcurrently(t *testing.T) {
 
 func BenchmarkPick(b *testing.B) {
 	balancer := New(Config{})
-	backend, pool := newBackend(1, settings.Upstream{}), poolOf(10)
+	backend, pool := newBackend(1), poolOf(10)
 	b.ReportAllocs()
 	r := &Request{}
 	for b.Loop() {

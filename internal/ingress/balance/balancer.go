@@ -61,7 +61,7 @@ func (b *Balancer) Group(backend *route.Backend, pool *route.Pool, now time.Time
 	if pool.Name != "" {
 		addresses = b.names.lookup(pool.Name, now, await)
 	}
-	if g := b.group(backend.ID); g != nil && g.pool == pool && g.addresses == addresses && g.backend.Upstream == backend.Upstream {
+	if g := b.group(backend.ID); g != nil && g.pool == pool && g.addresses == addresses {
 		return g
 	}
 	return b.build(backend, pool, addresses)

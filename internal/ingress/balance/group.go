@@ -11,9 +11,9 @@ import (
 	"github.com/switchyard-net/switchyard/internal/ingress/settings"
 )
 
-// Group is the endpoints of a Backend at one moment.
+// Group is the endpoints of a Backend at one moment, for all locations that go there, however each of them balances.
 type Group struct {
-	backend   *route.Backend
+	name      string // ingress-nginx's, which session cookies are made of
 	pool      *route.Pool
 	addresses *addresses // of an ExternalName; nil: the pool's endpoints
 	endpoints []*Endpoint
@@ -23,11 +23,15 @@ type Group struct {
 	ring     []point // for consistent hashing
 	keysOnce sync.Once
 	keys     map[string]*Endpoint // for persistent sessions
-	turn     *atomic.Uint32       // of round robin, kept over changes of the pool
+	// turn is that of round robin; ewma is set once someone balances by response times. Both are kept over changes of the pool.
+	turn *atomic.Uint32
+	ewma *atomic.Bool
 }
 
 // Request is what choosing needs of a request; one is used again after Reset.
 type Request struct {
+	// Upstream says how to balance; nil: by least requests.
+	Upstream *settings.Upstream
 	// Key is what a consistent hash is of; empty: there is none.
 	Key []byte
 	// tried are the endpoints that have been chosen before.
@@ -36,9 +40,17 @@ type Request struct {
 
 // Reset makes r that of another request.
 func (r *Request) Reset() {
-	r.Key = nil
+	r.Upstream, r.Key = nil, nil
 	clear(r.tried)
 	r.tried = r.tried[:0]
+}
+
+// balance is how to balance.
+func (r *Request) balance() settings.Balance {
+	if r.Upstream == nil {
+		return settings.LeastRequests
+	}
+	return r.Upstream.Balance
 }
 
 // Tries returns how many endpoints have been chosen for r.
@@ -54,17 +66,18 @@ func (r *Request) has(e *Endpoint) bool {
 }
 
 func newGroup(b *Balancer, backend *route.Backend, pool *route.Pool, found *addresses) *Group {
-	return &Group{backend: backend, pool: pool, addresses: found, config: &b.config}
+	return &Group{name: upstreamName(backend), pool: pool, addresses: found, config: &b.config}
 }
 
 // prepare takes over what outlives old, the group before, and gives new endpoints a place among the others: the response time of
 // the average, so that ewma does not send all requests to them at once.
 func (g *Group) prepare(old *Group) {
-	g.turn = new(atomic.Uint32)
-	if old != nil {
-		g.turn = old.turn
+	if old == nil {
+		g.turn, g.ewma = new(atomic.Uint32), new(atomic.Bool)
+		return
 	}
-	if g.backend.Upstream.Balance != settings.EWMA {
+	g.turn, g.ewma = old.turn, old.ewma
+	if !g.ewma.Load() {
 		return
 	}
 	var sum float64
@@ -109,7 +122,7 @@ func (g *Group) choose(r *Request, now time.Time) *Endpoint {
 		return g.endpoints[0]
 	case len(r.Key) > 0:
 		return g.hashed(r, now)
-	case g.backend.Upstream.Balance == settings.RoundRobin:
+	case r.balance() == settings.RoundRobin:
 		return g.inTurn(r, now)
 	default:
 		return g.better(r, now)
@@ -132,16 +145,19 @@ func (g *Group) better(r *Request, now time.Time) *Endpoint {
 		return g.next(r, now, int(i))
 	case aOut:
 		return b
-	case bOut || !g.worse(a, b, now):
+	case bOut || !g.worse(r, a, b, now):
 		return a
 	default:
 		return b
 	}
 }
 
-// worse compares two endpoints by the Backend's way to balance.
-func (g *Group) worse(a, b *Endpoint, now time.Time) bool {
-	if g.backend.Upstream.Balance == settings.EWMA {
+// worse compares two endpoints as r is to be balanced.
+func (g *Group) worse(r *Request, a, b *Endpoint, now time.Time) bool {
+	if r.balance() == settings.EWMA {
+		if !g.ewma.Load() {
+			g.ewma.Store(true)
+		}
 		return a.score(now) > b.score(now)
 	}
 	return a.inflight.Load() > b.inflight.Load()
@@ -186,14 +202,14 @@ func (g *Group) End(e *Endpoint, outcome Outcome, took time.Duration, now time.T
 			e.round.Store(0)
 			e.until.Store(0)
 		}
-		if g.backend.Upstream.Balance == settings.EWMA {
+		if g.ewma.Load() {
 			e.observe(now, took)
 		}
 	case Failed, TimedOut:
 		if e.fails.Add(1) >= g.config.Failures {
 			g.eject(e, now)
 		}
-		if g.backend.Upstream.Balance == settings.EWMA {
+		if g.ewma.Load() {
 			e.observe(now, took)
 		}
 	case Canceled:

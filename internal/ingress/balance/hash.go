@@ -65,7 +65,7 @@ func (g *Group) from(key []byte) int {
 func (g *Group) hashed(r *Request, now time.Time) *Endpoint {
 	ring := g.points()
 	start := g.from(r.Key)
-	if size := g.backend.Upstream.HashSubset; size > 1 {
+	if size := r.subset(); size > 1 {
 		if e := g.ofSubset(r, now, start, size); e != nil {
 			return e
 		}
@@ -81,6 +81,14 @@ func (g *Group) hashed(r *Request, now time.Time) *Endpoint {
 
 // maxSubset bounds how many endpoints of a subset are looked at.
 const maxSubset = 64
+
+// subset is of how many endpoints one key may use; 0: of one.
+func (r *Request) subset() int {
+	if r.Upstream == nil {
+		return 0
+	}
+	return r.Upstream.HashSubset
+}
 
 // ofSubset chooses the better one of two that are drawn of the first size endpoints from start on; nil: none of them can be used.
 func (g *Group) ofSubset(r *Request, now time.Time, start, size int) *Endpoint {
@@ -110,7 +118,7 @@ func (g *Group) ofSubset(r *Request, now time.Time, start, size int) *Endpoint {
 	if j >= i {
 		j++
 	}
-	if g.worse(usable[i], usable[j], now) {
+	if g.worse(r, usable[i], usable[j], now) {
 		return usable[j]
 	}
 	return usable[i]

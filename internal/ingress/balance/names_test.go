@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
-	"github.com/switchyard-net/switchyard/internal/ingress/settings"
 )
 
 // resolver answers as its fields say, and counts what it is asked.
@@ -50,7 +49,7 @@ func TestExternalName(t *testing.T) {
 	r := &resolver{ttl: 30 * time.Second, gate: open()}
 	r.set(nil, "192.0.2.2", "192.0.2.1", "::ffff:192.0.2.3")
 	b := New(Config{Lookup: r.lookup})
-	backend, pool := newBackend(1, settings.Upstream{}), &route.Pool{Name: "db.example", Port: 5432}
+	backend, pool := newBackend(1), &route.Pool{Name: "db.example", Port: 5432}
 	now := time.Now()
 	g := b.Group(backend, pool, now, inline)
 	if g.Len() != 3 || g.endpoints[0].Addr.String() != "192.0.2.1:5432" || g.endpoints[2].Addr.String() != "192.0.2.3:5432" {
@@ -80,7 +79,7 @@ func TestExternalName(t *testing.T) {
 func TestExternalNameUnknown(t *testing.T) {
 	r := &resolver{gate: open(), err: errors.New("no such host")}
 	b := New(Config{Lookup: r.lookup})
-	g := b.Group(newBackend(1, settings.Upstream{}), &route.Pool{Name: "none.example", Port: 1}, time.Now(), inline)
+	g := b.Group(newBackend(1), &route.Pool{Name: "none.example", Port: 1}, time.Now(), inline)
 	if g.Len() != 0 || g.Pick(&Request{}, time.Now()) != nil {
 		t.Error("a name without addresses has endpoints")
 	}
@@ -90,7 +89,7 @@ func TestExternalNameUnknown(t *testing.T) {
 func TestOneQuestion(t *testing.T) {
 	r := &resolver{gate: make(chan struct{}), ttl: time.Minute, list: []string{"192.0.2.1"}}
 	b := New(Config{Lookup: r.lookup})
-	backend, pool := newBackend(1, settings.Upstream{}), &route.Pool{Name: "db.example", Port: 1}
+	backend, pool := newBackend(1), &route.Pool{Name: "db.example", Port: 1}
 	var wg sync.WaitGroup
 	waiting := make(chan struct{}, 8)
 	for range 8 {

@@ -87,7 +87,7 @@ func (g *Group) NewSession(r *Request, persistent bool, now time.Time) (string, 
 
 // sessionKey names an endpoint without telling its address.
 func (g *Group) sessionKey(e *Endpoint) string {
-	return md5Text(upstreamName(g.backend) + e.Addr.String())
+	return md5Text(g.name + e.Addr.String())
 }
 
 func (g *Group) byKey() map[string]*Endpoint {

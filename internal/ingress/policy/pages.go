@@ -35,6 +35,7 @@ func (p *Policy) Intercept(x *Exchange, status int) *route.Backend {
 	}
 	x.own.paged = true
 	x.own.request.Reset()
+	x.own.request.Upstream = p.page.Upstream
 	x.Edits = x.Edits[:0]
 	x.HostField = x.Authority
 	if x.Method != "HEAD" {

@@ -64,6 +64,14 @@ func (p *Policy) Admit(x *Exchange) bool {
 // Backend returns where the request goes: the location's backend, or that of its canary, or, if that has no endpoints, its
 // default-backend; nil: nowhere.
 func (p *Policy) Backend(x *Exchange) *route.Backend {
+	b := p.choose(x)
+	if b != nil {
+		x.own.request.Upstream = b.Upstream
+	}
+	return b
+}
+
+func (p *Policy) choose(x *Exchange) *route.Backend {
 	if p == nil {
 		return x.Location.Backend
 	}
