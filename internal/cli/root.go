@@ -25,6 +25,11 @@ type usageError struct{ err error }
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
+// exitCode is what a command ends with that has said all in its output.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
 // Main runs switchyard with these arguments (without the program's name) and returns its exit code.
 func Main(args []string, stdout, stderr io.Writer) int {
 	root := newRootCommand()
@@ -34,6 +39,10 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	command, err := root.ExecuteContextC(context.Background())
 	if err == nil {
 		return exitOK
+	}
+	var code exitCode
+	if errors.As(err, &code) {
+		return int(code)
 	}
 	fmt.Fprintf(stderr, "%s: %s\n", command.CommandPath(), strings.TrimSpace(err.Error()))
 	var usage usageError

@@ -133,6 +133,34 @@ func sorted(all iter.Seq2[model.Ref, *model.Ingress]) []*model.Ingress {
 	return out
 }
 
+// References returns the Secrets and ConfigMaps that the Ingresses to be checked name, and that are not among the objects.
+func References(o *manifest.Objects, config Config) (secrets, configMaps []model.Ref) {
+	snap := o.Snapshot
+	builder := route.New(route.Config{ConfigMap: config.ConfigMap})
+	builder.Update(&snap, model.Changes{All: true})
+	if m, ok := snap.ConfigMaps.Get(config.ConfigMap); ok {
+		configMaps = append(configMaps, settings.GlobalReferences(m)...)
+	}
+	seen := map[model.Ref]bool{}
+	for _, ing := range snap.Ingresses.All() {
+		if config.Owns != nil && !config.Owns(ing) {
+			continue
+		}
+		for _, ref := range builder.References(ing) {
+			if _, ok := snap.Secrets.Get(ref); !ok && !seen[ref] {
+				seen[ref] = true
+				secrets = append(secrets, ref)
+			}
+		}
+		for _, ref := range builder.ConfigMaps(ing) {
+			if _, ok := snap.ConfigMaps.Get(ref); !ok && !slices.Contains(configMaps, ref) {
+				configMaps = append(configMaps, ref)
+			}
+		}
+	}
+	return secrets, configMaps
+}
+
 // fillMissing gives the Secrets and ConfigMaps that are named, and were not read, a problem that says so.
 func fillMissing(snap *model.Snapshot, builder *route.Builder) {
 	for _, ing := range snap.Ingresses.All() {

@@ -77,10 +77,6 @@ func (c *checker) annotations(x *Object, ing *model.Ingress) {
 		if !ok || said[a.Name] || spec.Verdict != settings.Works {
 			continue
 		}
-		if fcgi := strings.EqualFold(strings.TrimSpace(a.Value), "FCGI"); a.Name == "backend-protocol" && fcgi {
-			x.add(Differs, "OnlyNginx", settings.Prefix+a.Name+": FCGI is spoken by --engine=nginx only; the native engine answers 503")
-			continue
-		}
 		x.Same = append(x.Same, a.Name)
 		if spec.Note != "" && (a.Name == "server-alias" && strings.Contains(a.Value, "~") || a.Name == "canary-by-header-pattern") {
 			x.add(Note, "WorthKnowing", settings.Prefix+a.Name+": "+spec.Note)
