@@ -86,7 +86,8 @@ type CORS struct {
 	MaxAge                          int // seconds
 }
 
-// Origin is one that is allowed: scheme, host and port as written, any subdomain of Host where Wildcard is set, all where Any is.
+// Origin is one that is allowed: scheme, host and port as written, any name with one label
+// more than Host where Wildcard is set, as in ingress-nginx; all where Any is.
 type Origin struct {
 	Any, Wildcard bool
 	Scheme, Host  string // Host with its port
@@ -105,7 +106,7 @@ type BasicAuth struct {
 // ExternalAuth asks another server whether a request may pass.
 type ExternalAuth struct {
 	URL    string // may hold variables
-	Method string // "": that of the request
+	Method string // "": GET
 	// SignIn is where a client that gets 401 is sent to; "": nowhere. RedirectParam names the parameter with the URL it came from.
 	SignIn, RedirectParam string
 	// ResponseHeaders are taken from the answer into the request.
