@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -94,26 +95,26 @@ func TestParseRequest(t *testing.T) {
 func TestParseRequestRefuses(t *testing.T) {
 	const rest = " HTTP/1.1\r\nHost: h\r\n\r\n"
 	tests := map[string]int{
-		"CONNECT h:1" + rest:                           405,
-		"GET *" + rest:                                 400,
-		"GET x" + rest:                                 400,
-		"GET ftp://h/" + rest:                          400,
-		"GET http:///x" + rest:                         400,
-		"GET http://u@h/x" + rest:                      400,
-		"GET /#x" + rest:                               400,
-		"GET " + rest:                                  400,
-		" GET /" + rest:                                400,
-		"G(T /" + rest:                                 400,
-		"GET /" + strings.Repeat("x", 9000) + rest:     414,
-		"GET / HTTP/2.0\r\nHost: h\r\n\r\n":            505,
-		"GET / http/1.1\r\nHost: h\r\n\r\n":            400,
-		"GET / HTTP/1.1 \r\nHost: h\r\n\r\n":           400,
-		"GET / HTTP/11\r\nHost: h\r\n\r\n":             400,
-		"GET /\r\n\r\n":                                400,
-		"GET / HTTP/1.1\r\nHost: h:x\r\n\r\n":          400,
-		"GET / HTTP/1.1\r\nHost: h..i\r\n\r\n":         400,
-		"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n":         400,
-		"GET / HTTP/1.1\r\nHost: h\r\nA: \x7f\r\n\r\n": 400,
+		"CONNECT h:1" + rest:      405,
+		"GET *" + rest:            400,
+		"GET x" + rest:            400,
+		"GET ftp://h/" + rest:     400,
+		"GET http:///x" + rest:    400,
+		"GET http://u@h/x" + rest: 400,
+		"GET /#x" + rest:          400,
+		"GET " + rest:             400,
+		" GET /" + rest:           400,
+		"G(T /" + rest:            400,
+		"GET /" + strings.Repeat("x", 9000) + rest:                                        414,
+		"GET / HTTP/2.0\r\nHost: h\r\n\r\n":                                               505,
+		"GET / http/1.1\r\nHost: h\r\n\r\n":                                               400,
+		"GET / HTTP/1.1 \r\nHost: h\r\n\r\n":                                              400,
+		"GET / HTTP/11\r\nHost: h\r\n\r\n":                                                400,
+		"GET /\r\n\r\n":                                                                   400,
+		"GET / HTTP/1.1\r\nHost: h:x\r\n\r\n":                                             400,
+		"GET / HTTP/1.1\r\nHost: h..i\r\n\r\n":                                            400,
+		"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n":                                            400,
+		"GET / HTTP/1.1\r\nHost: h\r\nA: \x7f\r\n\r\n":                                    400,
 		"GET / HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("A: b\r\n", 300) + "\r\n":        431,
 		"GET / HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("Connection: a\r\n", 5) + "\r\n": 400,
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n":          501,
@@ -124,8 +125,8 @@ func TestParseRequestRefuses(t *testing.T) {
 	}
 	for head, status := range tests {
 		_, err := parse(head)
-		refused, ok := err.(Error)
-		if !ok || refused.Status != status {
+		var refused Error
+		if !errors.As(err, &refused) || refused.Status != status {
 			t.Errorf("%.80q: %v, want status %d", head, err, status)
 		}
 	}

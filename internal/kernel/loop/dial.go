@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -26,7 +27,7 @@ func (t *Task) dial(addr netip.AddrPort, timeout time.Duration) (*Conn, error) {
 		return nil, err
 	}
 	err = unix.Connect(fd, sockaddr(addr))
-	if err != nil && err != unix.EINPROGRESS {
+	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		_ = unix.Close(fd)
 		return nil, os.NewSyscallError("connect", err)
 	}
