@@ -79,7 +79,7 @@ $POD_NAMESPACE, $POD_NAME and $NODE_NAME say who this process is. On SIGTERM it 
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "",
 		"file that says how to reach the API server (empty: $KUBECONFIG, else the pod's service account)")
 	addIngressFlags(flags, o.config)
-	command.AddCommand(newIngressRoutesCommand())
+	command.AddCommand(newIngressRoutesCommand(), newIngressCheckCommand())
 	return command
 }
 
@@ -104,6 +104,14 @@ func (o *ingressOptions) run(ctx context.Context, log *slog.Logger) error {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if o.config.AccessLog != "" {
+		file, err := os.OpenFile(o.config.AccessLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+		if err != nil {
+			return usageError{fmt.Errorf("--access-log: %w", err)}
+		}
+		defer file.Close()
+		o.access = file
+	}
 	entry, err := o.assemble(restConfig, registry, log)
 	if err != nil {
 		return err

@@ -62,6 +62,8 @@ func addIngressProcessFlags(flags *pflag.FlagSet, c *config.Ingress) {
 	flags.BoolVar(&c.Health.Profiling, "profiling", c.Health.Profiling, "serve /debug/pprof there too")
 	flags.StringVar(&c.Health.Socket, "admin-socket", ingressSocket(), "unix socket for 'switchyard ingress routes' (empty: none)")
 
+	flags.StringVar(&c.AccessLog, "access-log", c.AccessLog, "file that the access log is appended to (empty: standard output)")
+
 	flags.Var(secondsFlag{&c.Shutdown.Grace}, "shutdown-grace-period", "on SIGTERM, fail /healthz and go on for this long (a duration, or seconds)")
 	flags.Var(secondsFlag{&c.Shutdown.Drain}, "drain-timeout", "then let requests that are under way take this long (the ConfigMap's worker-shutdown-timeout wins)")
 	for _, f := range ingressNginxFlags() {

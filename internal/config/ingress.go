@@ -30,6 +30,8 @@ type Ingress struct {
 	Election IngressElection
 	Health   IngressHealth
 	Shutdown IngressShutdown
+	// AccessLog is the file that gets the access log; "": standard output.
+	AccessLog string
 	// Pod is that of this process, as namespace/name; Node is the node it runs on, for hints of topology. Both may be empty.
 	Pod, Node string
 }
