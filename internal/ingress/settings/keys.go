@@ -83,7 +83,7 @@ const globalAuthKeys = `auth-url auth-method auth-signin auth-signin-redirect-pa
 
 // The makers of readers.
 
-func flag(at func(*Global) *bool) globalKey {
+func toggle(at func(*Global) *bool) globalKey {
 	return globalKey{read: func(r *globalReader, v string) error { return r.boolean(at(r.global), v) }}
 }
 
@@ -109,9 +109,9 @@ func word(at func(*Global) *string) globalKey {
 
 func policyKeys() map[string]globalKey {
 	return map[string]globalKey{
-		"allow-cross-namespace-resources": flag(func(g *Global) *bool { return &g.Policy.CrossNamespace }),
-		"allow-snippet-annotations":       flag(func(g *Global) *bool { return &g.Policy.Snippets }),
-		"strict-validate-path-type":       flag(func(g *Global) *bool { return &g.Policy.StrictPaths }),
+		"allow-cross-namespace-resources": toggle(func(g *Global) *bool { return &g.Policy.CrossNamespace }),
+		"allow-snippet-annotations":       toggle(func(g *Global) *bool { return &g.Policy.Snippets }),
+		"strict-validate-path-type":       toggle(func(g *Global) *bool { return &g.Policy.StrictPaths }),
 		"annotations-risk-level":          {read: readRisk},
 		"annotation-value-word-blocklist": list(func(g *Global) *[]string { return &g.Policy.Words }),
 		"global-allowed-response-headers": list(func(g *Global) *[]string { return &g.Policy.ResponseHeaders }),
@@ -161,18 +161,18 @@ func clientKeys() map[string]globalKey {
 	return map[string]globalKey{
 		"client-body-timeout":           span(func(g *Global) *time.Duration { return &g.Client.BodyTimeout }),
 		"client-header-timeout":         span(func(g *Global) *time.Duration { return &g.Client.HeaderTimeout }),
-		"enable-underscores-in-headers": flag(func(g *Global) *bool { return &g.Client.Underscores }),
+		"enable-underscores-in-headers": toggle(func(g *Global) *bool { return &g.Client.Underscores }),
 		"http2-max-concurrent-streams":  count(1, func(g *Global) *int { return &g.Client.Streams }),
 		"keep-alive":                    span(func(g *Global) *time.Duration { return &g.Client.KeepAlive }),
 		"keep-alive-requests":           count(1, func(g *Global) *int { return &g.Client.KeepAliveRequests }),
 		"large-client-header-buffers":   {note: "number × size bounds the head, size a line of it", read: readHeaderBuffers},
-		"use-http2":                     flag(func(g *Global) *bool { return &g.Client.HTTP2 }),
-		"compute-full-forwarded-for":    flag(func(g *Global) *bool { return &g.RealIP.AppendFor }),
-		"enable-real-ip":                flag(func(g *Global) *bool { return &g.RealIP.RealIP }),
+		"use-http2":                     toggle(func(g *Global) *bool { return &g.Client.HTTP2 }),
+		"compute-full-forwarded-for":    toggle(func(g *Global) *bool { return &g.RealIP.AppendFor }),
+		"enable-real-ip":                toggle(func(g *Global) *bool { return &g.RealIP.RealIP }),
 		"forwarded-for-header":          word(func(g *Global) *string { return &g.RealIP.Header }),
 		"proxy-protocol-header-timeout": span(func(g *Global) *time.Duration { return &g.RealIP.ProxyTimeout }),
-		"use-forwarded-headers":         flag(func(g *Global) *bool { return &g.RealIP.ForwardedHeaders }),
-		"use-proxy-protocol":            flag(func(g *Global) *bool { return &g.RealIP.ProxyProtocol }),
+		"use-forwarded-headers":         toggle(func(g *Global) *bool { return &g.RealIP.ForwardedHeaders }),
+		"use-proxy-protocol":            toggle(func(g *Global) *bool { return &g.RealIP.ProxyProtocol }),
 		"proxy-real-ip-cidr": {note: "without it, everybody is trusted once forwarding headers are, as in ingress-nginx", read: func(r *globalReader, v string) (err error) {
 			r.global.RealIP.Trusted, err = parseNetworks(v)
 			return err
@@ -183,7 +183,7 @@ func clientKeys() map[string]globalKey {
 			r.global.NoRequestID = !on
 			return err
 		}},
-		"proxy-add-original-uri-header": flag(func(g *Global) *bool { return &g.OriginalURI }),
+		"proxy-add-original-uri-header": toggle(func(g *Global) *bool { return &g.OriginalURI }),
 	}
 }
 
@@ -207,12 +207,12 @@ func readHeaderBuffers(r *globalReader, v string) error {
 
 func serverKeys() map[string]globalKey {
 	return map[string]globalKey{
-		"hsts":                        flag(func(g *Global) *bool { return &g.HSTS.On }),
-		"hsts-include-subdomains":     flag(func(g *Global) *bool { return &g.HSTS.SubDomains }),
+		"hsts":                        toggle(func(g *Global) *bool { return &g.HSTS.On }),
+		"hsts-include-subdomains":     toggle(func(g *Global) *bool { return &g.HSTS.SubDomains }),
 		"hsts-max-age":                count(0, func(g *Global) *int { return &g.HSTS.MaxAge }),
-		"hsts-preload":                flag(func(g *Global) *bool { return &g.HSTS.Preload }),
-		"server-tokens":               flag(func(g *Global) *bool { return &g.ServerTokens }),
-		"allow-backend-server-header": flag(func(g *Global) *bool { return &g.BackendServer }),
+		"hsts-preload":                toggle(func(g *Global) *bool { return &g.HSTS.Preload }),
+		"server-tokens":               toggle(func(g *Global) *bool { return &g.ServerTokens }),
+		"allow-backend-server-header": toggle(func(g *Global) *bool { return &g.BackendServer }),
 		"hide-headers":                list(func(g *Global) *[]string { return &g.HideHeaders }),
 		"ssl-ciphers": {note: "of TLS 1.2, by the names of OpenSSL that Go has", read: func(r *globalReader, v string) error {
 			suites, unknown := parseCiphers(v)
@@ -230,20 +230,20 @@ func serverKeys() map[string]globalKey {
 			r.global.TLS.MinVersion, r.global.TLS.MaxVersion = lowest, highest
 			return nil
 		}},
-		"ssl-reject-handshake": flag(func(g *Global) *bool { return &g.TLS.RejectHandshake }),
-		"ssl-session-tickets":  flag(func(g *Global) *bool { return &g.TLS.Tickets }),
-		"use-gzip":             flag(func(g *Global) *bool { return &g.Gzip.On }),
+		"ssl-reject-handshake": toggle(func(g *Global) *bool { return &g.TLS.RejectHandshake }),
+		"ssl-session-tickets":  toggle(func(g *Global) *bool { return &g.TLS.Tickets }),
+		"use-gzip":             toggle(func(g *Global) *bool { return &g.Gzip.On }),
 		"gzip-level":           count(1, func(g *Global) *int { return &g.Gzip.Level }),
 		"gzip-min-length":      bytesKey(func(g *Global) *int64 { return &g.Gzip.MinLength }),
 		"gzip-types": {read: func(r *globalReader, v string) error {
 			r.global.Gzip.Types = strings.Fields(v)
 			return nil
 		}},
-		"disable-access-log":                    flag(func(g *Global) *bool { return &g.Log.Off }),
-		"disable-http-access-log":               flag(func(g *Global) *bool { return &g.Log.Off }),
-		"disable-stream-access-log":             flag(func(g *Global) *bool { return &g.Log.StreamOff }),
-		"enable-access-log-for-default-backend": flag(func(g *Global) *bool { return &g.Log.DefaultBackend }),
-		"log-format-escape-json":                flag(func(g *Global) *bool { return &g.Log.JSON }),
+		"disable-access-log":                    toggle(func(g *Global) *bool { return &g.Log.Off }),
+		"disable-http-access-log":               toggle(func(g *Global) *bool { return &g.Log.Off }),
+		"disable-stream-access-log":             toggle(func(g *Global) *bool { return &g.Log.StreamOff }),
+		"enable-access-log-for-default-backend": toggle(func(g *Global) *bool { return &g.Log.DefaultBackend }),
+		"log-format-escape-json":                toggle(func(g *Global) *bool { return &g.Log.JSON }),
 		"log-format-upstream":                   word(func(g *Global) *string { return &g.Log.Format }),
 		"skip-access-log-urls": {read: func(r *globalReader, v string) error {
 			words := splitList(v)
@@ -259,7 +259,7 @@ func serverKeys() map[string]globalKey {
 
 func trafficKeys() map[string]globalKey {
 	return map[string]globalKey{
-		"enable-opentelemetry":   flag(func(g *Global) *bool { return &g.Trace }),
+		"enable-opentelemetry":   toggle(func(g *Global) *bool { return &g.Trace }),
 		"http-redirect-code":     {read: readRedirectCode},
 		"limit-conn-status-code": {read: func(r *globalReader, v string) error { return readStatus(&r.global.Defaults.Limits.ConnCode, v) }},
 		"limit-req-status-code":  {read: func(r *globalReader, v string) error { return readStatus(&r.global.Defaults.Limits.Code, v) }},
@@ -277,7 +277,7 @@ func trafficKeys() map[string]globalKey {
 		"upstream-keepalive-timeout":         span(func(g *Global) *time.Duration { return &g.Upstream.Timeout }),
 		"worker-shutdown-timeout":            span(func(g *Global) *time.Duration { return &g.Drain }),
 		"proxy-stream-timeout":               span(func(g *Global) *time.Duration { return &g.Stream.Timeout }),
-		"proxy-stream-next-upstream":         flag(func(g *Global) *bool { return &g.Stream.Next }),
+		"proxy-stream-next-upstream":         toggle(func(g *Global) *bool { return &g.Stream.Next }),
 		"proxy-stream-next-upstream-timeout": span(func(g *Global) *time.Duration { return &g.Stream.NextTimeout }),
 		"proxy-stream-next-upstream-tries":   count(0, func(g *Global) *int { return &g.Stream.NextTries }),
 		"proxy-stream-responses":             count(0, func(g *Global) *int { return &g.Stream.Responses }),
