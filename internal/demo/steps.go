@@ -46,8 +46,8 @@ func (d *demo) steps() []step {
 		{"A pod becomes unready", d.unready},
 		{"A rolling update under load", d.rollingUpdate},
 		{"The headless and the ExternalName Service", d.otherKinds},
-		{"An Ingress: two Services by path and one by host, through a NodePort", d.ingress},
 		{"Names, as a pod resolves them", d.names},
+		{"An Ingress: two Services by path and one by host, through a NodePort", d.ingress},
 		{"nginx itself", d.nginx},
 	}
 }
