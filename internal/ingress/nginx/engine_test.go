@@ -55,7 +55,7 @@ func freePort(t testing.TB) uint16 {
 // differs is what nginx does otherwise, as README.md says.
 var differs = map[string]string{
 	"forwarding/headers that tell of the client": "nginx always sends Server",
-	"carrying/hop by hop and odd names":         "nginx forwards the fields that Connection names",
+	"carrying/hop by hop and odd names":          "nginx forwards the fields that Connection names",
 	"framing/a name that is no token":            "nginx leaves the field out",
 	"framing/no colon":                           "nginx leaves the line out",
 	"framing/a bare LF":                          "nginx takes LF for the end of a line",
