@@ -21,3 +21,5 @@ func TestRules(t *testing.T) { enginetest.Rules(t, start()) }
 func TestBalancing(t *testing.T) { enginetest.Balancing(t, start()) }
 
 func TestSilence(t *testing.T) { enginetest.Silence(t, start()) }
+
+func TestRolling(t *testing.T) { enginetest.Rolling(t, start()) }

@@ -21,7 +21,6 @@ type Entry struct {
 	setFields []edit   // of every request to a backend
 	hidden    [][]byte // fields of backends' responses
 	hsts      []byte   // nil: not sent
-	err       error    // closes all locations
 }
 
 // Ports are the listening ports that clients know as 80 and 443: redirects do not name them.
@@ -54,10 +53,8 @@ func NewState(transport http.RoundTripper) *State {
 func NewEntry(global *settings.Global, state *State, ports Ports) *Entry {
 	e := &Entry{global: global, state: state, ports: ports, believe: newBelieve(&global.RealIP), hsts: hstsValue(&global.HSTS)}
 	e.block = e.blocks()
-	c := compiler{Policy: &Policy{entry: e}}
-	e.addFields = c.headerEdits("add-headers", global.AddHeaders)
-	e.setFields = c.headerEdits("proxy-set-headers", global.SetHeaders)
-	e.err = c.err
+	e.addFields = compilable(global.AddHeaders)
+	e.setFields = compilable(global.SetHeaders)
 	for _, name := range global.HideHeaders {
 		if !isEngines(name) {
 			e.hidden = append(e.hidden, fixedValue(name))
@@ -66,10 +63,23 @@ func NewEntry(global *settings.Global, state *State, ports Ports) *Entry {
 	return e
 }
 
+// compilable compiles header fields of the entry. One with a variable that is not known, which settings refuses, is left out: it must
+// not touch all locations.
+func compilable(list []settings.HeaderEdit) []edit {
+	var out []edit
+	for i := range list {
+		var c compiler
+		if edits := c.headerEdits("", list[i:i+1]); c.err == nil {
+			out = append(out, edits...)
+		}
+	}
+	return out
+}
+
 // Compile returns the policy of a location, nil if nothing is asked for. A text of the Ingress that cannot be compiled, which
 // settings should have refused, closes the location: what it was to protect stays protected.
 func (e *Entry) Compile(h *route.Host, l *route.Location) *Policy {
-	c := compiler{Policy: &Policy{entry: e, host: h, location: l, settings: l.Settings}, err: e.err}
+	c := compiler{Policy: &Policy{entry: e, host: h, location: l, settings: l.Settings}}
 	c.rewritePhase()
 	c.preaccessPhase()
 	c.accessPhase()

@@ -44,7 +44,7 @@ func TestRewrite(t *testing.T) {
 
 func TestRequestHeadersOfTheEntry(t *testing.T) {
 	s := newSite(t, "/", "configuration-snippet: proxy_set_header X-B own;")
-	s.global.SetHeaders = headerEdits("X-A", "for $host", "X-B", "of all", "Connection", "close")
+	s.global.SetHeaders = headerEdits("X-A", "for $host", "X-B", "of all", "Connection", "close", "X-C", "$nope")
 	want := lines("GET /", "set X-A: for example.com", "set X-B: own")
 	if diff := cmp.Diff(want, s.outcome("GET http://example.com/")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
