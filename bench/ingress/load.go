@@ -22,6 +22,8 @@ type load struct {
 	h2   bool
 	path string
 	post int // bytes of a body
+	// large says that responses are.
+	large bool
 	// wide says that it is also measured at 10,000 Ingresses.
 	wide bool
 	// rate is how many requests a second latencies are measured at; 0: they are not.
@@ -35,23 +37,31 @@ func loads() []load {
 		{name: "GET 128 B, TLS", path: "/some/path", tls: true, wide: true, rate: 4000},
 		{name: "GET 128 B, HTTP/2 TLS", path: "/some/path", tls: true, h2: true, wide: true, rate: 4000},
 		{name: "GET 10 KB", path: "/files/10k"},
-		{name: "GET 1 MB", path: "/files/1m"},
+		{name: "GET 1 MB", path: "/files/1m", large: true},
 		{name: "POST 10 KB", path: "/some/path", post: 10 << 10},
 	}
 }
 
-// connections is how many clients have, streams how many requests each of HTTP/2 makes at a time.
+// connections is how many clients have (a quarter for large bodies), streams how many requests each of HTTP/2 makes at a time.
 const (
 	connections = 64
 	streams     = 16
 )
+
+// connections is how many clients have: fewer for large bodies, so that none waits for seconds.
+func (l load) connections() int {
+	if l.large {
+		return connections / 4
+	}
+	return connections
+}
 
 // pound makes as many requests as the system takes, and returns their number.
 func (l load) pound(ctx context.Context, dir string, s *system, host string, length time.Duration) (int, error) {
 	if l.h2 {
 		return l.poundH2(ctx, s, host, length)
 	}
-	args := []string{"-c", otherCore, "wrk", "-t1", "-c", strconv.Itoa(connections), "-d", fmt.Sprintf("%.0fs", length.Seconds()), "-H", "Host: " + host}
+	args := []string{"-c", otherCore, "wrk", "-t1", "-c", strconv.Itoa(l.connections()), "--timeout", "30s", "-d", fmt.Sprintf("%.0fs", length.Seconds()), "-H", "Host: " + host}
 	if l.post > 0 {
 		script := filepath.Join(dir, "post.lua")
 		text := fmt.Sprintf("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", %d)\n", l.post)

@@ -144,6 +144,7 @@ http {
   scgi_temp_path %[1]s/nscgi; client_body_buffer_size 16k; http2_max_requests 1000000000;
   ssl_certificate %[1]s/pair.pem; ssl_certificate_key %[1]s/pair.pem; ssl_protocols TLSv1.2 TLSv1.3;
   upstream behind { server %[2]s; keepalive 320; keepalive_requests 1000000000; }
+  proxy_buffer_size 16k; proxy_buffers 8 64k; proxy_max_temp_file_size 0;
   proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host; proxy_set_header X-Request-ID $request_id;
   proxy_set_header X-Real-IP $remote_addr; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Host $http_host;
   proxy_set_header X-Forwarded-Port $server_port; proxy_set_header X-Forwarded-Proto $scheme;
