@@ -31,7 +31,6 @@ type Call struct {
 	padding  int // after that
 	stdout   bool
 	ended    bool // the backend has said so
-	failed   error
 	response message.Response
 	body     []byte // that came with the head
 	size     int64  // of the body, as far as it has come

@@ -127,25 +127,16 @@ func TestClient(t *testing.T) {
 // TestPoolShares opens more exchanges than one connection may have.
 func TestPoolShares(t *testing.T) {
 	wait := make(chan struct{})
-	server := &xhttp2.Server{MaxConcurrentStreams: 10}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go server.ServeConn(conn, &xhttp2.ServeConnOpts{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				<-wait
-				w.WriteHeader(204)
-			})})
-		}
-	}()
-	addr := netip.MustParseAddrPort(listener.Addr().String())
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		<-wait
+		w.WriteHeader(204)
+	}))
+	server.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 10}
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	addr := netip.MustParseAddrPort(server.Listener.Addr().String())
 	l := startLoop(t, func() { t.Error("a task panicked") })
 	pool := &Pool{}
 	statuses := 0

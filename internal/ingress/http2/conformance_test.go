@@ -1,7 +1,9 @@
 package http2
 
 import (
+	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +16,7 @@ import (
 // answerAll reads the body and answers 200.
 func answerAll(_ *loop.Task, s message.Stream) {
 	for {
-		if _, err := s.Read(); err == io.EOF {
+		if _, err := s.Read(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return
@@ -23,14 +25,18 @@ func answerAll(_ *loop.Task, s message.Stream) {
 	respond(s, 200, "fine")
 }
 
-// TestConformance sends what RFC 9113 forbids, or asks for, and looks at the answer. The sections are its own.
-func TestConformance(t *testing.T) {
-	const ok, protocol, frameSize = "200", "GOAWAY PROTOCOL_ERROR", "GOAWAY FRAME_SIZE_ERROR"
-	tests := []struct {
-		name string
-		send func(c *rawClient)
-		want string
-	}{
+// conformance is what a client sends, and what has to come of it.
+type conformance struct {
+	name string
+	send func(c *rawClient)
+	want string
+}
+
+const ok, protocol, frameSize = "200", "GOAWAY PROTOCOL_ERROR", "GOAWAY FRAME_SIZE_ERROR"
+
+// framesAndFields are the cases of sections 4.
+func framesAndFields() []conformance {
+	return []conformance{
 		{"4.1 unknown frame", func(c *rawClient) { c.raw(0x42, 0xff, 0, "abc"); c.request(1, true, get()...) }, ok},
 		{"4.1 reserved bit", func(c *rawClient) { c.request(1|1<<31, true, get()...) }, ok},
 		{"4.1 undefined flags", func(c *rawClient) { c.raw(framePing, 0xfe, 0, "12345678") }, "PONG"},
@@ -49,6 +55,12 @@ func TestConformance(t *testing.T) {
 			c.headers(1, true, false, c.block(get()...))
 			_ = c.WriteContinuation(3, true, nil)
 		}, protocol},
+	}
+}
+
+// streamStates are the cases of section 5.1.
+func streamStates() []conformance {
+	return []conformance{
 		{"5.1 idle: DATA", func(c *rawClient) { _ = c.WriteData(1, true, nil) }, protocol},
 		{"5.1 idle: RST_STREAM", func(c *rawClient) { _ = c.WriteRSTStream(1, 8) }, protocol},
 		{"5.1 idle: WINDOW_UPDATE", func(c *rawClient) { _ = c.WriteWindowUpdate(1, 8) }, protocol},
@@ -84,6 +96,12 @@ func TestConformance(t *testing.T) {
 		}, ok},
 		{"5.1.1 even stream", func(c *rawClient) { c.request(2, true, get()...) }, protocol},
 		{"5.1.1 lower stream", func(c *rawClient) { c.request(5, true, get()...); c.outcome(); c.request(3, true, get()...) }, protocol},
+	}
+}
+
+// dataToReset are the cases of sections 6.1 to 6.4.
+func dataToReset() []conformance {
+	return []conformance{
 		{"6.1 DATA on no stream", func(c *rawClient) { _ = c.WriteData(0, true, nil) }, protocol},
 		{"6.1 padding too long", func(c *rawClient) {
 			c.request(1, false, post()...)
@@ -105,6 +123,12 @@ func TestConformance(t *testing.T) {
 		{"6.3 PRIORITY of another size", func(c *rawClient) { c.raw(framePriority, 0, 1, "abcd") }, frameSize},
 		{"6.4 RST_STREAM on no stream", func(c *rawClient) { c.raw(frameReset, 0, 0, "abcd") }, protocol},
 		{"6.4 RST_STREAM of another size", func(c *rawClient) { c.request(1, false, post()...); c.raw(frameReset, 0, 1, "abc") }, frameSize},
+	}
+}
+
+// settingsFrames are the cases of section 6.5.
+func settingsFrames() []conformance {
+	return []conformance{
 		{"6.5 SETTINGS on a stream", func(c *rawClient) { c.raw(frameSettings, 0, 1, "") }, protocol},
 		{"6.5 SETTINGS of another size", func(c *rawClient) { c.raw(frameSettings, 0, 0, "abc") }, frameSize},
 		{"6.5 ACK with a payload", func(c *rawClient) { c.raw(frameSettings, flagAck, 0, "abcdef") }, frameSize},
@@ -118,6 +142,12 @@ func TestConformance(t *testing.T) {
 			_ = c.WriteSettings(xhttp2.Setting{ID: 1, Val: 0})
 			c.request(1, true, get()...)
 		}, ok},
+	}
+}
+
+// pingToContinuation are the cases of sections 6.6 to 6.10.
+func pingToContinuation() []conformance {
+	return []conformance{
 		{"6.6 PUSH_PROMISE", func(c *rawClient) { c.raw(framePushPromise, flagEndHeaders, 1, "\x00\x00\x00\x02") }, protocol},
 		{"6.7 PING on a stream", func(c *rawClient) { c.raw(framePing, 0, 1, "12345678") }, protocol},
 		{"6.7 PING of another size", func(c *rawClient) { c.raw(framePing, 0, 0, "1234567") }, frameSize},
@@ -146,13 +176,17 @@ func TestConformance(t *testing.T) {
 			_ = c.WriteContinuation(1, true, nil)
 		}, protocol},
 	}
+}
+
+// TestConformance sends what RFC 9113 forbids, or asks for, and looks at the answer. The sections are its own.
+func TestConformance(t *testing.T) {
 	s := serve(t, Limits{}, nil, func(task *loop.Task, s message.Stream) {
 		if s.Request().Header.Has("x-wait") {
 			task.Sleep(1e9)
 		}
 		answerAll(task, s)
 	})
-	for _, tt := range tests {
+	for _, tt := range slices.Concat(framesAndFields(), streamStates(), dataToReset(), settingsFrames(), pingToContinuation()) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			c := dialRaw(t, s)

@@ -21,13 +21,13 @@ const (
 	indexContentLength          = 28
 )
 
-// appendNumber appends an integer with a prefix of some bits (RFC 7541 5.1).
-func appendNumber(b []byte, form byte, bits uint, n uint64) []byte {
+// appendNumber appends an integer with a prefix of some bits (RFC 7541 5.1), before which all bits are 0.
+func appendNumber(b []byte, bits uint, n uint64) []byte {
 	limit := uint64(1)<<bits - 1
 	if n < limit {
-		return append(b, form|byte(n))
+		return append(b, byte(n))
 	}
-	b = append(b, form|byte(limit))
+	b = append(b, byte(limit))
 	for n -= limit; n >= 0x80; n >>= 7 {
 		b = append(b, byte(n)|0x80)
 	}
@@ -44,21 +44,21 @@ func appendField(b, name, value []byte) []byte {
 		}
 		n = append(n, c)
 	}
-	if index := staticIndex(string(n)); index != 0 {
-		b = appendNumber(b, formNotIndexed, bitsLiteral, uint64(index))
+	if index := staticIndex(n); index != 0 {
+		b = appendNumber(b, bitsLiteral, uint64(index))
 	} else {
 		b = append(b, formNotIndexed)
-		b = appendNumber(b, 0, bitsString, uint64(len(n)))
+		b = appendNumber(b, bitsString, uint64(len(n)))
 		b = append(b, n...)
 	}
-	b = appendNumber(b, 0, bitsString, uint64(len(value)))
+	b = appendNumber(b, bitsString, uint64(len(value)))
 	return append(b, value...)
 }
 
 // appendIndexedName appends a field whose name has an index.
 func appendIndexedName(b []byte, index uint64, value []byte) []byte {
-	b = appendNumber(b, formNotIndexed, bitsLiteral, index)
-	b = appendNumber(b, 0, bitsString, uint64(len(value)))
+	b = appendNumber(b, bitsLiteral, index)
+	b = appendNumber(b, bitsString, uint64(len(value)))
 	return append(b, value...)
 }
 

@@ -11,9 +11,13 @@ import (
 	"github.com/switchyard-net/switchyard/internal/kernel/loop"
 )
 
-// TestFloods sends more of what costs us work than a peer has reason to, and expects the connection to end.
-func TestFloods(t *testing.T) {
-	const calm = "GOAWAY ENHANCE_YOUR_CALM"
+// flood is more of something than a peer has reason to send.
+type flood struct {
+	name string
+	send func(c *rawClient)
+}
+
+func floods() []flood {
 	many := func(send func(c *rawClient, i int)) func(c *rawClient) {
 		return func(c *rawClient) {
 			go func() { // what is answered has to be read
@@ -23,10 +27,7 @@ func TestFloods(t *testing.T) {
 			}()
 		}
 	}
-	tests := []struct {
-		name string
-		send func(c *rawClient)
-	}{
+	return []flood{
 		{"rapid reset", many(func(c *rawClient, i int) {
 			c.request(uint32(2*i+1), true, get()...)
 			_ = c.WriteRSTStream(uint32(2*i+1), xhttp2.ErrCodeCancel)
@@ -76,6 +77,11 @@ func TestFloods(t *testing.T) {
 			_ = c.WriteData(1, false, []byte("x"))
 		})},
 	}
+}
+
+// TestFloods sends more of what costs us work than a peer has reason to, and expects the connection to end.
+func TestFloods(t *testing.T) {
+	const calm = "GOAWAY ENHANCE_YOUR_CALM"
 	running, most := 0, 0
 	s := serve(t, Limits{}, nil, func(task *loop.Task, s message.Stream) {
 		running++
@@ -83,7 +89,7 @@ func TestFloods(t *testing.T) {
 		defer func() { running-- }()
 		answerAll(task, s)
 	})
-	for _, tt := range tests {
+	for _, tt := range floods() {
 		t.Run(tt.name, func(t *testing.T) {
 			c := dialRaw(t, s)
 			tt.send(c)

@@ -2,12 +2,10 @@ package http2
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -16,7 +14,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	xhttp2 "golang.org/x/net/http2"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/message"
 	"github.com/switchyard-net/switchyard/internal/kernel/loop"
@@ -27,15 +24,14 @@ func clients(t *testing.T, limits Limits, handler func(*loop.Task, message.Strea
 	t.Run("tls", func(t *testing.T) {
 		cert, pool := certificate(t)
 		s := serve(t, limits, serverTLS(cert), handler)
-		transport := &xhttp2.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
 		t.Cleanup(transport.CloseIdleConnections)
 		f(t, &http.Client{Transport: transport}, "https://"+s.addr.String())
 	})
 	t.Run("clear", func(t *testing.T) {
 		s := serve(t, limits, nil, handler)
-		transport := &xhttp2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, addr)
-		}}
+		transport := &http.Transport{Protocols: new(http.Protocols)}
+		transport.Protocols.SetUnencryptedHTTP2(true)
 		t.Cleanup(transport.CloseIdleConnections)
 		f(t, &http.Client{Transport: transport}, "http://"+s.addr.String())
 	})

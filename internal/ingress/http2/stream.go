@@ -58,7 +58,7 @@ func kept(b []byte) []byte {
 // fail ends the exchange with an error, for those who wait and those who come. What the peer has sent whole can still be read (RFC
 // 9113 8.1), else the part of it is given back to the connection.
 func (s *stream) fail(err error) {
-	if s.err == nil && !(s.recvEnded && s.sendEnded) {
+	if s.err == nil && (!s.recvEnded || !s.sendEnded) {
 		s.err = err
 		if s.gone != nil {
 			s.gone()

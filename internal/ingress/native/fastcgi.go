@@ -173,11 +173,21 @@ func (e *exchange) params(f *settings.FastCGI) ([]fastcgi.Param, error) {
 	var out []fastcgi.Param
 	add := func(name, value string) { out = append(out, fastcgi.Param{Name: name, Value: []byte(value)}) }
 	for _, p := range [][2]string{
-		{"QUERY_STRING", string(query)}, {"REQUEST_METHOD", e.x.Method}, {"CONTENT_TYPE", string(r.Header.Get("content-type"))},
-		{"CONTENT_LENGTH", length}, {"SCRIPT_NAME", name}, {"REQUEST_URI", string(r.Target)}, {"DOCUMENT_URI", string(path)},
-		{"SERVER_PROTOCOL", "HTTP/" + strconv.Itoa(r.Major) + "." + strconv.Itoa(r.Minor)}, {"REQUEST_SCHEME", e.x.Scheme},
-		{"GATEWAY_INTERFACE", "CGI/1.1"}, {"REMOTE_ADDR", e.x.Client.String()}, {"REMOTE_PORT", strconv.Itoa(int(r.Client.Port()))},
-		{"SERVER_ADDR", r.Local.Addr().String()}, {"SERVER_PORT", strconv.Itoa(int(e.x.Port))}, {"SERVER_NAME", r.Host},
+		{"QUERY_STRING", string(query)},
+		{"REQUEST_METHOD", e.x.Method},
+		{"CONTENT_TYPE", string(r.Header.Get("content-type"))},
+		{"CONTENT_LENGTH", length},
+		{"SCRIPT_NAME", name},
+		{"REQUEST_URI", string(r.Target)},
+		{"DOCUMENT_URI", string(path)},
+		{"SERVER_PROTOCOL", "HTTP/" + strconv.Itoa(r.Major) + "." + strconv.Itoa(r.Minor)},
+		{"REQUEST_SCHEME", e.x.Scheme},
+		{"GATEWAY_INTERFACE", "CGI/1.1"},
+		{"REMOTE_ADDR", e.x.Client.String()},
+		{"REMOTE_PORT", strconv.Itoa(int(r.Client.Port()))},
+		{"SERVER_ADDR", r.Local.Addr().String()},
+		{"SERVER_PORT", strconv.Itoa(int(e.x.Port))},
+		{"SERVER_NAME", r.Host},
 		{"REDIRECT_STATUS", "200"},
 	} {
 		add(p[0], p[1])

@@ -132,8 +132,8 @@ func TestRead(t *testing.T) {
 	text := v2(proxied, tcp4, body4+"\x04\x04\x00"+strings.Repeat("x", 0x400))
 	c := &pieces{}
 	c.WriteString(text + "hello")
-	if h, err := Read(c, time.Now()); err != nil || h != header("1.2.3.4:1234", "5.6.7.8:443") || c.Buffer.String() != "hello" || !c.until.IsZero() {
-		t.Errorf("%v, %v, then %q", h, err, c.Buffer.String())
+	if h, err := Read(c, time.Now()); err != nil || h != header("1.2.3.4:1234", "5.6.7.8:443") || c.String() != "hello" || !c.until.IsZero() {
+		t.Errorf("%v, %v, then %q", h, err, c.String())
 	}
 	w := whole{&pieces{}}
 	w.WriteString("PROXY UNKNOWN\r\nhello")
