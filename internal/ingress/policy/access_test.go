@@ -13,6 +13,7 @@ func TestAddresses(t *testing.T) {
 		{"in the allow list", "allowlist-source-range: 192.0.2.0/24, 2001:db8::/32", "192.0.2.1:1", "GET /"},
 		{"in the allow list by its old name", "whitelist-source-range: 192.0.2.0/24", "192.0.2.1:1", "GET /"},
 		{"in the allow list by IPv6", "allowlist-source-range: 192.0.2.0/24, 2001:db8::/32", "[2001:db8::1]:1", "GET /"},
+		{"with a zone", "denylist-source-range: fe80::/10", "[fe80::1%eth0]:1", "= 403"},
 		{"IPv4 in IPv6", "allowlist-source-range: 192.0.2.0/24", "[::ffff:192.0.2.1]:1", "GET /"},
 		{"not in the allow list", "allowlist-source-range: 192.0.2.0/24", "198.51.100.1:1", "= 403"},
 		{"in the deny list", "denylist-source-range: 192.0.2.1", "192.0.2.1:1", "= 403"},

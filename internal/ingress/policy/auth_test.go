@@ -42,7 +42,7 @@ var hashed = route.Users{
 func TestBasicAuth(t *testing.T) {
 	refused := lines("= 401", `WWW-Authenticate: Basic realm="Who are you"`)
 	s := withUsers(newSite(t, "/", basicAuth), route.Users{
-		"plain": "{PLAIN}secret", "none": "", "des": "rqXexS6ZhobKA", "costly": "$2y$31$vsugNvi9o2sL1kBTrLLQyekkNtnPRPwqtvptWngbvM.gzkpw0bjYW",
+		"plain": "{PLAIN}secret:a comment", "none": "", "des": "rqXexS6ZhobKA", "costly": "$2y$31$vsugNvi9o2sL1kBTrLLQyekkNtnPRPwqtvptWngbvM.gzkpw0bjYW",
 		"long": "$6$rounds=999999999$salt$x",
 	})
 	for request, want := range map[string]string{

@@ -41,11 +41,10 @@ func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 // Begin settles who the client is, and what it has called us: x.Client, Scheme, Authority, Port, and Request.Client.
 func (e *Entry) Begin(x *Exchange) {
 	r := x.Request
-	x.Client = r.Client.Addr().Unmap()
-	if !x.Client.IsValid() {
+	if !r.Client.IsValid() {
 		r.Client = r.Peer
-		x.Client = r.Peer.Addr().Unmap()
 	}
+	x.Client = r.Client.Addr().Unmap().WithZone("") // no prefix contains an address with a zone
 	x.Scheme, x.Port = "http", r.Local.Port()
 	if r.TLS != nil {
 		x.Scheme = "https"

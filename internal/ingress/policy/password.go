@@ -32,6 +32,7 @@ func (c *compiler) password() []func(*Exchange) verdict {
 		challenge: fixedValue("Basic realm=" + realm),
 	}
 	for name, hash := range *c.location.Users {
+		hash, _, _ = strings.Cut(hash, ":") // a comment may follow, as in nginx
 		p := parsePassword(hash)
 		b.users[name] = p
 		if p != nil && (b.stranger == nil || p.slow && !b.stranger.slow) {
