@@ -154,6 +154,10 @@ func (h *Handler) AutoPath(state request.Request) []string {
 	if !ok {
 		return nil
 	}
+	// There is nothing to search for; and the plugin would add the alias of such a name a second time.
+	if _, reply, err := h.ask(h.zones.Live().Table(), state.QName(), state.QType()); err == nil && reply.Cause == zone.External {
+		return nil
+	}
 	services := "svc." + strings.TrimPrefix(origin, ".")
 	search := []string{pod.Ref.Namespace + "." + services, services, origin}
 	return append(append(search, h.deps.Search...), "")

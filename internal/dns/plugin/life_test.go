@@ -146,6 +146,7 @@ func TestAutoPath(t *testing.T) {
     kubernetes cluster.local
     hosts {
         192.0.2.7 www.example.com
+        192.0.2.8 outside.example
     }
 }
 `)
@@ -154,6 +155,8 @@ func TestAutoPath(t *testing.T) {
 			"an www.example.com. 3600 IN A 192.0.2.7\nan www.example.com.default.svc.cluster.local. 3600 IN CNAME www.example.com.\n",
 		"web.shop.default.svc.cluster.local.": "NOERROR aa\n" +
 			"an web.shop.default.svc.cluster.local. 5 IN CNAME web.shop.svc.cluster.local.\nan web.shop.svc.cluster.local. 5 IN A 10.96.1.10\n",
+		"ext.default.svc.cluster.local.": "NOERROR aa\n" +
+			"an ext.default.svc.cluster.local. 5 IN CNAME Outside.example.\nan outside.example. 3600 IN A 192.0.2.8\n",
 		"web.default.svc.cluster.local.": "NOERROR aa\nan web.default.svc.cluster.local. 5 IN A 10.96.0.10\n",
 	} {
 		if diff := cmp.Diff(want, show(s.ask(t, "udp", name, dns.TypeA, nil))); diff != "" {
