@@ -31,12 +31,11 @@ type history struct {
 	seenAt time.Time
 }
 
-// begin notes that a change is about to be sent, and returns its number.
-func (h *history) begin(absent bool, now time.Time) int {
+// begin notes that a change is about to be sent.
+func (h *history) begin(absent bool, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.states = append(h.states, state{absent: absent, began: now})
-	return len(h.states) - 1
 }
 
 // accept notes that the last change is in force.

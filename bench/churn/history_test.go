@@ -34,10 +34,8 @@ func TestJudge(t *testing.T) {
 		"no Service before it was deleted":        {-1, 50, 51, wrong},
 	} {
 		h := history()
-		got := right
-		if c.number < 0 {
-			got = h.judgeAbsent(at(c.asked), at(c.received))
-		} else {
+		got := h.judgeAbsent(at(c.asked), at(c.received))
+		if c.number >= 0 {
 			got = h.judge(c.number, at(c.asked), at(c.received))
 		}
 		if got != c.want {

@@ -45,7 +45,7 @@ func (r *run) changesOf(ctx context.Context, s system) (err error) {
 	}
 	defer conn.Close()
 	var took []time.Duration
-	for i := range r.options.changes {
+	for i := range r.writes {
 		latency, err := r.change(ctx, &dns.Conn{Conn: conn}, i)
 		if err != nil {
 			return errors.Join(err, started.Exited())

@@ -30,7 +30,7 @@ type options struct {
 	queries  int
 	turns    int
 	turn     time.Duration
-	changes  int
+	writes   int // of slices
 	binaries string
 	out      string
 	// agent is the address and port of the server for this program's own run as the client of a fixed rate.
@@ -76,7 +76,7 @@ func parse() (options, error) {
 	flag.IntVar(&o.queries, "queries", 1_000_000, "questions about Services that change all the time")
 	flag.IntVar(&o.turns, "turns", 3, "turns that each load is given to each server")
 	flag.DurationVar(&o.turn, "turn", 4*time.Second, "length of a turn")
-	flag.IntVar(&o.changes, "changes", 300, "slices to write, one at a time")
+	flag.IntVar(&o.writes, "changes", 300, "slices to write, one at a time")
 	flag.StringVar(&o.binaries, "bin", "bin", "directory of the programs that make has built")
 	flag.StringVar(&o.out, "out", filepath.Join("bench", "out"), "directory of the results")
 	flag.StringVar(&o.agent, "agent", "", "what the benchmark starts itself with, to ask this server at a fixed rate")
@@ -84,7 +84,7 @@ func parse() (options, error) {
 	flag.Usage = usage
 	flag.Parse()
 	if o.quick {
-		o.services, o.queries, o.turns, o.turn, o.changes = 1000, 100_000, 1, 2*time.Second, 50
+		o.services, o.queries, o.turns, o.turn, o.writes = 1000, 100_000, 1, 2*time.Second, 50
 	}
 	if o.agent != "" {
 		return o, nil
