@@ -205,7 +205,7 @@ func (c *checker) configMap(ref model.Ref) Object {
 	lost := map[string]bool{}
 	for _, p := range problems {
 		level := Note // a bad value or an unknown key has no effect in ingress-nginx either
-		if strings.HasPrefix(p.Message, "is not supported") || strings.HasSuffix(p.Field, "-snippet") || strings.HasPrefix(p.Field, "global-auth-") {
+		if strings.HasPrefix(p.Message, "is not supported") || p.Field == "use-gzip" || strings.HasSuffix(p.Field, "-snippet") || strings.HasPrefix(p.Field, "global-auth-") {
 			level = Differs
 		}
 		lost[p.Field] = true

@@ -61,6 +61,9 @@ func (b *Builder) compile(ing *model.Ingress, d *dirty) *state {
 		s.rejected = true
 		return s
 	}
+	if b.global.AuthProblem != "" && parsed.Auth == nil && !parsed.NoGlobalAuth {
+		s.deny(settings.ReasonInvalid, b.global.AuthProblem) // as if its own authentication could not be had
+	}
 	if parsed.Passthrough && b.config.NoPassthrough {
 		parsed.Passthrough = false
 		s.problem(settings.ReasonIgnored, "annotation ssl-passthrough: has no effect, TLS is ended here; start the entry with --enable-ssl-passthrough")

@@ -89,6 +89,8 @@ type globalReader struct {
 	global   *Global
 	data     map[string]string
 	problems []Problem
+	// originalURI sends X-Original-URI to backends.
+	originalURI bool
 }
 
 func (r *globalReader) problem(effect Effect, key, format string, args ...any) {
@@ -167,6 +169,9 @@ func (r *globalReader) auth(ref model.Ref, lookup func(model.Ref) *model.ConfigM
 func (r *globalReader) headers(ref model.Ref, lookup func(model.Ref) *model.ConfigMap) {
 	r.global.AddHeaders = r.headersOf("add-headers", ref, lookup)
 	r.global.SetHeaders = r.headersOf("proxy-set-headers", ref, lookup)
+	if r.originalURI {
+		r.global.SetHeaders = append(r.global.SetHeaders, HeaderEdit{"X-Original-URI", "$request_uri"})
+	}
 }
 
 func (r *globalReader) headersOf(key string, ref model.Ref, lookup func(model.Ref) *model.ConfigMap) []HeaderEdit {

@@ -31,7 +31,7 @@ func TestParseGlobal(t *testing.T) {
 		"keep-alive": "10", "large-client-header-buffers": "2 16k", "ssl-protocols": "TLSv1.3", "use-gzip": "true",
 		"add-headers": "ingress/headers", "global-auth-url": "http://auth/", "global-auth-response-headers": "X-User", "block-user-agents": "curl, ~*bot",
 		"worker-shutdown-timeout": "4m 5s", "location-snippet": "add_header X y;", "limit-req-status-code": "429",
-		"worker-processes": "4", "proxy-stream-timeout": "1h",
+		"worker-processes": "4", "proxy-add-original-uri-header": "true", "proxy-stream-timeout": "1h",
 	})
 	want := Default()
 	d := &want.Defaults
@@ -48,6 +48,7 @@ func TestParseGlobal(t *testing.T) {
 	want.Client.KeepAlive, want.Client.Line, want.Client.HeaderBytes = 10*time.Second, 16<<10, 32<<10
 	want.TLS.MinVersion = 0x304
 	want.Gzip.On = true
+	want.SetHeaders = []HeaderEdit{{"X-Original-URI", "$request_uri"}}
 	want.AddHeaders = []HeaderEdit{{"X-Ok", "yes"}}
 	want.Auth = &ExternalAuth{URL: "http://auth/", ResponseHeaders: []string{"X-User"}, RedirectParam: "rd", KeepAliveRequests: 1000, KeepAliveTimeout: time.Minute}
 	want.Block.UserAgents = got.Block.UserAgents
@@ -60,8 +61,8 @@ func TestParseGlobal(t *testing.T) {
 	if ua := got.Block.UserAgents; len(ua) != 2 || !ua[0].MatchString("curl") || ua[0].MatchString("curl/7") || !ua[1].MatchString("a Bot") {
 		t.Errorf("block-user-agents: %v", ua)
 	}
-	if len(problems) != 1 || problems[0].Field != "worker-processes" || problems[0].Effect != Noted {
-		t.Errorf("problems %v, want worker-processes noted", problems)
+	if len(problems) != 2 || problems[0].Field != "use-gzip" || problems[1].Field != "worker-processes" || Worst(problems) != Noted {
+		t.Errorf("problems %v, want use-gzip and worker-processes noted", problems)
 	}
 }
 

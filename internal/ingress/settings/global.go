@@ -36,10 +36,6 @@ type Global struct {
 	Snippet, Server []Statement
 	// ServerTokens sends the header Server; NoRequestID makes no X-Request-ID of our own.
 	ServerTokens, NoRequestID bool
-	// BackendServer leaves the header Server of backends in responses; OriginalURI sends X-Original-URI to backends.
-	BackendServer, OriginalURI bool
-	// Trace asks for OpenTelemetry traces of every location (enable-opentelemetry).
-	Trace bool
 	// Drain is how long requests may still run once the process ends; 0: as the process was told.
 	Drain time.Duration
 }
@@ -119,7 +115,7 @@ type Gzip struct {
 
 // Log is the access log.
 type Log struct {
-	Off, StreamOff bool
+	Off            bool
 	DefaultBackend bool   // also requests that only the default backend of the entry takes
 	Format         string // with variables; "": the default
 	JSON           bool   // values are escaped for JSON

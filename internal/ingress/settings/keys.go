@@ -95,10 +95,6 @@ func span(at func(*Global) *time.Duration) globalKey {
 	return globalKey{read: func(r *globalReader, v string) error { return r.time(at(r.global), v) }}
 }
 
-func bytesKey(at func(*Global) *int64) globalKey {
-	return globalKey{read: func(r *globalReader, v string) error { return r.bytes(at(r.global), v) }}
-}
-
 func list(at func(*Global) *[]string) globalKey {
 	return globalKey{read: func(r *globalReader, v string) error { *at(r.global) = splitList(v); return nil }}
 }
@@ -183,7 +179,7 @@ func clientKeys() map[string]globalKey {
 			r.global.NoRequestID = !on
 			return err
 		}},
-		"proxy-add-original-uri-header": toggle(func(g *Global) *bool { return &g.OriginalURI }),
+		"proxy-add-original-uri-header": {read: func(r *globalReader, v string) error { return r.boolean(&r.originalURI, v) }},
 	}
 }
 
@@ -207,13 +203,12 @@ func readHeaderBuffers(r *globalReader, v string) error {
 
 func serverKeys() map[string]globalKey {
 	return map[string]globalKey{
-		"hsts":                        toggle(func(g *Global) *bool { return &g.HSTS.On }),
-		"hsts-include-subdomains":     toggle(func(g *Global) *bool { return &g.HSTS.SubDomains }),
-		"hsts-max-age":                count(0, func(g *Global) *int { return &g.HSTS.MaxAge }),
-		"hsts-preload":                toggle(func(g *Global) *bool { return &g.HSTS.Preload }),
-		"server-tokens":               toggle(func(g *Global) *bool { return &g.ServerTokens }),
-		"allow-backend-server-header": toggle(func(g *Global) *bool { return &g.BackendServer }),
-		"hide-headers":                list(func(g *Global) *[]string { return &g.HideHeaders }),
+		"hsts":                    toggle(func(g *Global) *bool { return &g.HSTS.On }),
+		"hsts-include-subdomains": toggle(func(g *Global) *bool { return &g.HSTS.SubDomains }),
+		"hsts-max-age":            count(0, func(g *Global) *int { return &g.HSTS.MaxAge }),
+		"hsts-preload":            toggle(func(g *Global) *bool { return &g.HSTS.Preload }),
+		"server-tokens":           {note: "the native engine sends no Server of its own", read: func(r *globalReader, v string) error { return r.boolean(&r.global.ServerTokens, v) }},
+		"hide-headers":            list(func(g *Global) *[]string { return &g.HideHeaders }),
 		"ssl-ciphers": {note: "of TLS 1.2, by the names of OpenSSL that Go has", read: func(r *globalReader, v string) error {
 			suites, unknown := parseCiphers(v)
 			r.global.TLS.Ciphers = suites
@@ -232,16 +227,21 @@ func serverKeys() map[string]globalKey {
 		}},
 		"ssl-reject-handshake": toggle(func(g *Global) *bool { return &g.TLS.RejectHandshake }),
 		"ssl-session-tickets":  toggle(func(g *Global) *bool { return &g.TLS.Tickets }),
-		"use-gzip":             toggle(func(g *Global) *bool { return &g.Gzip.On }),
-		"gzip-level":           count(1, func(g *Global) *int { return &g.Gzip.Level }),
-		"gzip-min-length":      bytesKey(func(g *Global) *int64 { return &g.Gzip.MinLength }),
-		"gzip-types": {read: func(r *globalReader, v string) error {
+		"use-gzip": {note: onlyNginx, read: func(r *globalReader, v string) error {
+			err := r.boolean(&r.global.Gzip.On, v)
+			if r.global.Gzip.On {
+				r.problem(Noted, "use-gzip", "counts %s", onlyNginx)
+			}
+			return err
+		}},
+		"gzip-level":      {note: onlyNginx, read: func(r *globalReader, v string) error { return r.number(&r.global.Gzip.Level, v, 1) }},
+		"gzip-min-length": {note: onlyNginx, read: func(r *globalReader, v string) error { return r.bytes(&r.global.Gzip.MinLength, v) }},
+		"gzip-types": {note: onlyNginx, read: func(r *globalReader, v string) error {
 			r.global.Gzip.Types = strings.Fields(v)
 			return nil
 		}},
 		"disable-access-log":                    toggle(func(g *Global) *bool { return &g.Log.Off }),
 		"disable-http-access-log":               toggle(func(g *Global) *bool { return &g.Log.Off }),
-		"disable-stream-access-log":             toggle(func(g *Global) *bool { return &g.Log.StreamOff }),
 		"enable-access-log-for-default-backend": toggle(func(g *Global) *bool { return &g.Log.DefaultBackend }),
 		"log-format-escape-json":                toggle(func(g *Global) *bool { return &g.Log.JSON }),
 		"log-format-upstream":                   word(func(g *Global) *string { return &g.Log.Format }),
@@ -259,7 +259,6 @@ func serverKeys() map[string]globalKey {
 
 func trafficKeys() map[string]globalKey {
 	return map[string]globalKey{
-		"enable-opentelemetry":   toggle(func(g *Global) *bool { return &g.Trace }),
 		"http-redirect-code":     {read: readRedirectCode},
 		"limit-conn-status-code": {read: func(r *globalReader, v string) error { return readStatus(&r.global.Defaults.Limits.ConnCode, v) }},
 		"limit-req-status-code":  {read: func(r *globalReader, v string) error { return readStatus(&r.global.Defaults.Limits.Code, v) }},
@@ -310,15 +309,16 @@ func ignoredKeys() map[string]string {
 			proxy-headers-hash-bucket-size proxy-headers-hash-max-size resolver reuse-port server-name-hash-bucket-size
 			server-name-hash-max-size ssl-buffer-size variables-hash-bucket-size variables-hash-max-size worker-cpu-affinity
 			worker-processes disable-ipv6-dns grpc-buffer-size-kb`,
-		"HTTP/2 has limits of its own: docs/ingress.md":                                  `http2-max-field-size http2-max-header-size http2-max-requests`,
-		"logs go to standard output or to the file of --access-log":                      `access-log-params access-log-path http-access-log-path stream-access-log-path error-log-level error-log-path log-format-escape-none log-format-stream enable-auth-access-log debug-connections`,
-		"sessions are resumed without a cache on the server, and curves are Go's":        `ssl-session-cache ssl-session-cache-size ssl-session-timeout ssl-session-ticket-key ssl-ecdh-curve ssl-dh-param`,
-		"TLS settings of backends always belong to the location":                         `proxy-ssl-location-only`,
-		"the status page is that of --metrics-bind-address":                              `nginx-status-ipv4-whitelist nginx-status-ipv6-whitelist`,
-		"responses keep the type that the backend gives them":                            `default-type`,
-		"the headers are X-Forwarded-Host and, of PROXY protocol, the connection's":      `forwarded-for-proxy-protocol-header forwarded-host-header`,
-		"clients without gzip do not ask for it":                                         `gzip-disable`,
-		"spans are named after method and route, and an incoming traceparent carried on": `opentelemetry-config opentelemetry-operation-name opentelemetry-trust-incoming-span`,
+		"HTTP/2 has limits of its own: docs/ingress.md":                             `http2-max-field-size http2-max-header-size http2-max-requests`,
+		"logs go to standard output or to the file of --access-log":                 `access-log-params access-log-path http-access-log-path stream-access-log-path error-log-level error-log-path log-format-escape-none log-format-stream enable-auth-access-log debug-connections`,
+		"sessions are resumed without a cache on the server, and curves are Go's":   `ssl-session-cache ssl-session-cache-size ssl-session-timeout ssl-session-ticket-key ssl-ecdh-curve ssl-dh-param`,
+		"TLS settings of backends always belong to the location":                    `proxy-ssl-location-only`,
+		"the status page is that of --metrics-bind-address":                         `nginx-status-ipv4-whitelist nginx-status-ipv6-whitelist`,
+		"responses keep the type that the backend gives them":                       `default-type`,
+		"the headers are X-Forwarded-Host and, of PROXY protocol, the connection's": `forwarded-for-proxy-protocol-header forwarded-host-header`,
+		"the header Server of backends passes; `hide-headers: Server` takes it out": `allow-backend-server-header`,
+		"TCP and UDP services have no access log":                                   `disable-stream-access-log`,
+		"clients without gzip do not ask for it":                                    `gzip-disable`,
 	}
 }
 
@@ -329,8 +329,8 @@ func refusedKeys() map[string]string {
 		noSecurity:                             `enable-modsecurity enable-owasp-modsecurity-crs modsecurity-snippet`,
 		"use gzip":                             `enable-brotli brotli-level brotli-min-length brotli-types`,
 		"locations of addresses are not known": `use-geoip2 geoip2-autoreload-in-minutes`,
-		"use the flags of the process, see `switchyard ingress --help`": `bind-address bind-address-ipv4 bind-address-ipv6 disable-ipv6 enable-syslog syslog-host syslog-port
-			otlp-collector-host otlp-collector-port otel-service-name otel-sampler otel-sampler-ratio otel-sampler-parent-based otel-max-queuesize
+		"use the flags of the process, see `switchyard ingress --help`": `bind-address bind-address-ipv4 bind-address-ipv6 disable-ipv6 enable-syslog syslog-host syslog-port`,
+		noTraces: `enable-opentelemetry opentelemetry-config opentelemetry-operation-name opentelemetry-trust-incoming-span otlp-collector-host otlp-collector-port otel-service-name otel-sampler otel-sampler-ratio otel-sampler-parent-based otel-max-queuesize
 			otel-schedule-delay-millis otel-max-export-batch-size`,
 		"a name that is no token is always refused, as requests could be smuggled in it": `ignore-invalid-headers`,
 		"stapled answers are not fetched":                                                `enable-ocsp`,

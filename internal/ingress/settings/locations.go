@@ -188,10 +188,6 @@ func (p *parser) host() {
 	if p.boolean("enable-access-log", &access); !access {
 		p.out.NoAccessLog = true
 	}
-	var trace bool
-	if p.boolean("enable-opentelemetry", &trace) {
-		p.out.Trace, p.out.NoTrace = trace, !trace
-	}
 	if v, ok := p.get("enable-global-auth"); ok {
 		on, err := strconv.ParseBool(v)
 		p.out.NoGlobalAuth = err == nil && !on

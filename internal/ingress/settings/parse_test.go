@@ -130,8 +130,8 @@ func locationCases() []parseCase {
 			s.Aliases = []Alias{{Name: "a.example.com"}, {Name: "b.example.com"}}
 			s.Passthrough, s.Ciphers = true, []uint16{0xc02f}
 		}},
-		{"enable-access-log=false; enable-opentelemetry=true; enable-global-auth=false", func(s *Settings) {
-			s.NoAccessLog, s.Trace, s.NoGlobalAuth = true, true, true
+		{"enable-access-log=false; enable-global-auth=false", func(s *Settings) {
+			s.NoAccessLog, s.NoGlobalAuth = true, true
 		}},
 	}
 }

@@ -36,8 +36,6 @@ type Settings struct {
 	Passthrough bool
 	// NoAccessLog leaves the requests out of the access log.
 	NoAccessLog bool
-	// NoTrace leaves the requests out of traces although these are on for all; Trace asks for them although they are off.
-	NoTrace, Trace bool
 }
 
 // Rewrite is how the path changes on its way to the backend.

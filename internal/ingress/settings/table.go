@@ -32,6 +32,9 @@ var table = sync.OnceValue(func() *annotations {
 const (
 	oneByOne   = "each request has a connection of its own"
 	noSecurity = "requests are not inspected: put a web application firewall before or behind the entry"
+	noTraces   = "the entry makes no spans; an incoming traceparent goes on to the backend"
+	onlyNginx  = "with `--engine=nginx`; the native engine sends responses as backends make them"
+	streamed   = "the native engine always sends responses as they come"
 )
 
 func (r *rules) access() []Spec {
@@ -117,14 +120,14 @@ func (r *rules) traffic() []Spec {
 		{Name: "mirror-target", Group: "Mirror", Risk: High, valid: r.isName, invalid: Lost},
 		{Name: "enable-access-log", Group: "Logs", valid: isBool, invalid: Lost},
 		{Name: "enable-rewrite-log", Group: "Logs", Verdict: Ignored, Note: "`ingress routes --explain` shows rewrites", valid: isBool, invalid: Lost},
-		{Name: "enable-opentelemetry", Group: "Opentelemetry", valid: isBool, invalid: Lost},
+		{Name: "enable-opentelemetry", Group: "Opentelemetry", Verdict: NotHonoured, Note: noTraces, valid: isBool, invalid: Lost},
 		{
-			Name: "opentelemetry-operation-name", Group: "Opentelemetry", Risk: Medium, Verdict: Ignored,
-			Note: "spans are named after method and route, as the conventions of OpenTelemetry say", valid: matches(r.operation, true), invalid: Rejected,
+			Name: "opentelemetry-operation-name", Group: "Opentelemetry", Risk: Medium, Verdict: NotHonoured,
+			Note: noTraces, valid: matches(r.operation, true), invalid: Rejected,
 		},
 		{
-			Name: "opentelemetry-trust-incoming-span", Group: "Opentelemetry", Verdict: Ignored,
-			Note: "an incoming traceparent is always carried on", valid: isBool, invalid: Lost,
+			Name: "opentelemetry-trust-incoming-span", Group: "Opentelemetry", Verdict: NotHonoured,
+			Note: noTraces, valid: isBool, invalid: Lost,
 		},
 		{Name: "custom-http-errors", Group: "CustomHTTPErrors", valid: matches(r.errorCodes, true), invalid: Rejected},
 		{Name: "default-backend", Group: "DefaultBackend", valid: isServiceName, invalid: Rejected},
@@ -140,15 +143,15 @@ func (r *rules) proxying() []Spec {
 		{Name: "custom-headers", Group: "CustomHeaders", Risk: Medium, Note: "a ConfigMap of another namespace needs allow-cross-namespace-resources", valid: matches(r.basic, true), invalid: Lost},
 		{Name: "http2-push-preload", Group: "HTTP2PushPreload", Verdict: Ignored, Note: "browsers no longer accept pushes", valid: isBool, invalid: Rejected},
 		{Name: "proxy-body-size", Group: "Proxy", Risk: Medium, valid: matches(r.size, true), invalid: Lost},
-		{Name: "proxy-buffer-size", Group: "Proxy", valid: matches(r.size, true), invalid: Lost},
-		{Name: "proxy-buffering", Group: "Proxy", valid: matches(r.onOff, true), invalid: Lost},
-		{Name: "proxy-buffers-number", Group: "Proxy", valid: isInt, invalid: Lost},
+		{Name: "proxy-buffer-size", Group: "Proxy", Note: "the native engine takes heads of at least the size that requests may have", valid: matches(r.size, true), invalid: Lost},
+		{Name: "proxy-buffering", Group: "Proxy", Note: streamed, valid: matches(r.onOff, true), invalid: Lost},
+		{Name: "proxy-buffers-number", Group: "Proxy", Note: streamed, valid: isInt, invalid: Lost},
 		{Name: "proxy-busy-buffers-size", Group: "Proxy", Verdict: Ignored, Note: "buffers are given back as they are sent", valid: matches(r.size, true), invalid: Lost},
 		{Name: "proxy-connect-timeout", Group: "Proxy", valid: isInt, invalid: Lost},
 		{Name: "proxy-cookie-domain", Group: "Proxy", Risk: Medium, valid: matches(r.cookieDomain, false), invalid: Lost},
 		{Name: "proxy-cookie-path", Group: "Proxy", Risk: Medium, valid: matches(r.url, true), invalid: Lost},
 		{Name: "proxy-http-version", Group: "Proxy", valid: oneOf(false, "1.0", "1.1"), invalid: Lost},
-		{Name: "proxy-max-temp-file-size", Group: "Proxy", valid: matches(r.size, true), invalid: Lost},
+		{Name: "proxy-max-temp-file-size", Group: "Proxy", Note: streamed, valid: matches(r.size, true), invalid: Lost},
 		{Name: "proxy-next-upstream", Group: "Proxy", Risk: Medium, valid: matches(r.next, false), invalid: Lost},
 		{Name: "proxy-next-upstream-timeout", Group: "Proxy", valid: isInt, invalid: Lost},
 		{Name: "proxy-next-upstream-tries", Group: "Proxy", valid: isInt, invalid: Lost},
