@@ -23,7 +23,6 @@ type cluster struct {
 	mu      sync.Mutex
 	snap    model.Snapshot
 	changes model.Changes
-	begun   bool
 	wake    chan struct{}
 	wanted  map[string]bool // "secrets shop/cert"
 }
