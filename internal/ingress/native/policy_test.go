@@ -23,3 +23,5 @@ func TestBalancing(t *testing.T) { enginetest.Balancing(t, start()) }
 func TestSilence(t *testing.T) { enginetest.Silence(t, start()) }
 
 func TestRolling(t *testing.T) { enginetest.Rolling(t, start()) }
+
+func TestConfigMaps(t *testing.T) { enginetest.ConfigMaps(t, start()) }
