@@ -21,6 +21,10 @@ func (r *results) add(system string, ingresses int, name, metric, unit string, v
 
 // measure gives each system its turns, one after the other, so that what else the machine does meets all alike.
 func (r *results) measure(ctx context.Context, o options, dir string, ingresses int) (err error) {
+	wanted := o.wanted(ingresses)
+	if len(wanted) == 0 {
+		return nil
+	}
 	systems, err := startSystems(ctx, dir, ingresses)
 	defer func() {
 		for _, s := range systems {
@@ -30,10 +34,7 @@ func (r *results) measure(ctx context.Context, o options, dir string, ingresses 
 	if err != nil {
 		return err
 	}
-	for _, l := range loads() {
-		if ingresses > 1 && !l.wide || !strings.HasPrefix(l.name, o.only) {
-			continue
-		}
+	for _, l := range wanted {
 		if err := r.load(ctx, o, dir, systems, l, ingresses); err != nil {
 			return err
 		}
@@ -49,6 +50,13 @@ func (r *results) measure(ctx context.Context, o options, dir string, ingresses 
 		return nil
 	}
 	return r.changes(ctx, systems[0], ingresses)
+}
+
+// wanted are the loads for so many Ingresses.
+func (o options) wanted(ingresses int) []load {
+	return slices.DeleteFunc(loads(), func(l load) bool {
+		return ingresses > 1 && !l.wide || !strings.HasPrefix(l.name, o.only)
+	})
 }
 
 // load measures one load for all systems.

@@ -29,6 +29,9 @@ const (
 	otherCore = "1"
 )
 
+// startTimeout is how long a system may take to start: nginx with 10,000 servers takes its time.
+const startTimeout = 3 * time.Minute
+
 // behind is the address of the backend.
 var behind = netip.MustParseAddrPort("127.0.0.1:18881")
 
@@ -83,7 +86,7 @@ func start(ctx context.Context, dir, name, core string, at netip.AddrPort, progr
 	if err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(60 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(startTimeout); ; time.Sleep(10 * time.Millisecond) {
 		if c, err := net.Dial("tcp", at.String()); err == nil {
 			return p, c.Close()
 		}

@@ -122,12 +122,17 @@ func (c *Conn) received(n, size int) (int, error) {
 	if n < size && !c.hungUp {
 		c.readable = false // it was all; more comes with another edge
 	}
+	c.took()
+	return n, nil
+}
+
+// took counts a read against the turn of the task.
+func (c *Conn) took() {
 	if t := c.loop.current; t.left > 0 {
 		t.left--
 	} else {
 		t.Yield()
 	}
-	return n, nil
 }
 
 // WaitReadable waits until there is something to read, be it the end, so that no buffer is held meanwhile.

@@ -54,6 +54,7 @@ type Loop struct {
 	turn    []*Task // running in this one
 	idle    []*Task // coroutines without work
 	live    taskList
+	pipes   []pipe // empty ones
 	stopped bool
 }
 
@@ -168,6 +169,9 @@ func (l *Loop) cut() {
 func (l *Loop) close() {
 	for _, t := range l.idle {
 		t.stop()
+	}
+	for _, p := range l.pipes {
+		p.close()
 	}
 	l.mu.Lock()
 	l.ended, l.posted = true, nil
