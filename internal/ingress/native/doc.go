@@ -17,6 +17,8 @@
 //	forward.go     endpoints, one after the other
 //	head.go        the request as the backend gets it
 //	body.go        bodies of requests, kept or passed on
-//	respond.go     the response on its way back
-//	idle.go        connections that wait for another request
+//	respond.go     the response on its way back; tunnel.go after a change of protocol
+//	idle.go        connections that wait for another request; backendtls.go those with TLS
+//	grpc.go, fastcgi.go, http3.go, passthrough.go   what is not HTTP/1.1 on either side
+//	record.go      what logs (accesslog.go, logformat.go) and metrics (counters.go, metrics.go) say of a request
 package native
