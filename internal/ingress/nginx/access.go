@@ -26,8 +26,19 @@ func (r *renderer) access(l *route.Location) []directive {
 	if s.Access.SatisfyAny {
 		list = append(list, d("satisfy", key("any")))
 	}
+	if slices.ContainsFunc(r.in.Table.Global.NoAuth, func(prefix string) bool { return prefix != "" && strings.HasPrefix(l.Path, prefix) }) {
+		return list
+	}
 	list = append(list, r.basicAuth(l)...)
 	return append(list, r.externalAuth(l)...)
+}
+
+// authOf returns which server is asked about requests of a location: its own, or that of the entry; nil: none.
+func (r *renderer) authOf(l *route.Location) *settings.ExternalAuth {
+	if l.Settings.Auth == nil && !l.Settings.NoGlobalAuth {
+		return r.in.Table.Global.Auth
+	}
+	return l.Settings.Auth
 }
 
 func prefix(p netip.Prefix) arg { return arg(p.String()) }
@@ -61,7 +72,7 @@ func (r *renderer) basicAuth(l *route.Location) []directive {
 
 // externalAuth asks another server, by a location of its own.
 func (r *renderer) externalAuth(l *route.Location) []directive {
-	auth := l.Settings.Auth
+	auth := r.authOf(l)
 	if auth == nil {
 		return nil
 	}
@@ -102,7 +113,7 @@ func addressed(url string) bool {
 }
 
 func (r *renderer) authLocation(name string, url arg, l *route.Location) directive {
-	auth := l.Settings.Auth
+	auth := r.authOf(l)
 	inner := []directive{
 		d("internal"), d("proxy_pass_request_body", key("off")), d("proxy_set_header", key("Content-Length"), plain("")),
 		d("proxy_set_header", key("X-Forwarded-Proto"), plain("")), d("proxy_set_header", key("X-Request-ID"), key("$switchyard_request_id")),
@@ -237,7 +248,7 @@ func originPattern(o settings.Origin) string {
 	}
 	escaped := quoteMeta(o.Host)
 	if o.Wildcard {
-		escaped = `(?:[A-Za-z0-9_-]+\.)+` + escaped
+		escaped = `[A-Za-z0-9-]+\.` + escaped
 	}
 	return "~*^" + quoteMeta(o.Scheme+"://") + escaped + "$"
 }

@@ -86,22 +86,23 @@ func (r *renderer) cookie(l *route.Location, a *settings.Affinity) arg {
 	if path == "" {
 		path = l.Path
 	}
-	rest := "; Path=" + path
-	if a.Domain != "" {
-		rest += "; Domain=" + a.Domain
-	}
+	rest := ""
 	if a.MaxAge > 0 {
 		rest += fmt.Sprintf("; Max-Age=%d", a.MaxAge)
 	}
-	if a.SameSite != "" {
-		rest += "; SameSite=" + a.SameSite
+	if a.Domain != "" {
+		rest += "; Domain=" + a.Domain
 	}
-	if a.Secure != nil && *a.Secure {
-		rest += "; Secure"
-	}
-	parts := []part{text(a.Cookie + "="), ofName("request_id"), text(rest + "; HttpOnly")}
-	if a.Secure == nil {
+	parts := []part{text(a.Cookie + "="), ofName("request_id"), text(rest + "; Path=" + path)}
+	switch {
+	case a.Secure == nil:
 		parts = append(parts, ofName("switchyard_secure"))
+	case *a.Secure:
+		parts = append(parts, text("; Secure"))
+	}
+	parts = append(parts, text("; HttpOnly"))
+	if a.SameSite != "" {
+		parts = append(parts, text("; SameSite="+a.SameSite))
 	}
 	return value(parts...)
 }
@@ -120,7 +121,7 @@ func (r *renderer) target(l *route.Location) []directive {
 	}
 	name, list := r.named(l.Backend, l, up)
 	if name == "" {
-		return list
+		return r.fallback(l, list)
 	}
 	return append(list, d(pass, destination(scheme, name)))
 }
@@ -158,6 +159,18 @@ func (r *renderer) external(pool *route.Pool, l *route.Location) (string, []dire
 		return "", unavailable()
 	}
 	return "$switchyard_external", []directive{d("set", key("$switchyard_external"), literal(fmt.Sprintf("%s:%d", pool.Name, pool.Port)))}
+}
+
+// fallback hands the requests of a Service without endpoints to its default-backend, if it has one.
+func (r *renderer) fallback(l *route.Location, unavailable []directive) []directive {
+	if l.Settings.Errors.Backend == nil || l.Errors == nil {
+		return unavailable
+	}
+	name, ok := r.group(l.Errors, l, &settings.Upstream{})
+	if !ok {
+		return unavailable
+	}
+	return append(pageHeaders(l, 503), d("proxy_pass", destination("http://", name)))
 }
 
 // unavailable answers as a Service without endpoints does.

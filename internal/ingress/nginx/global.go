@@ -129,23 +129,18 @@ func (r *renderer) gzip(g *settings.Gzip) []directive {
 // variables renders those of ingress-nginx that nginx has not, and what the client's word counts for.
 func (r *renderer) variables() []directive {
 	g := r.in.Table.Global
-	scheme, port, forwarded := "$scheme", "$server_port", "$remote_addr"
-	if g.RealIP.ForwardedHeaders {
-		scheme, port = "$switchyard_forwarded_scheme", "$switchyard_forwarded_port"
-		forwarded = "$http_x_forwarded_for"
-		if g.RealIP.AppendFor {
-			forwarded = "$proxy_add_x_forwarded_for"
-		}
-	}
 	mapping := func(from, to string, inner ...directive) directive {
 		return block("map", []arg{key(from), key(to)}, inner...)
 	}
 	list := []directive{
-		mapping("$http_x_forwarded_proto", "$switchyard_forwarded_scheme", d("default", key("$http_x_forwarded_proto")), d(`""`, key("$scheme"))),
-		mapping("$http_x_forwarded_port", "$switchyard_forwarded_port", d("default", key("$http_x_forwarded_port")), d(`""`, key("$server_port"))),
-		mapping(scheme, "$switchyard_scheme", d("default", key(scheme))),
-		mapping(port, "$switchyard_port", d("default", key(port))),
-		mapping(forwarded, "$switchyard_forwarded_for", d("default", key(forwarded)), d(`""`, key("$remote_addr"))),
+		block("geo", []arg{key("$realip_remote_addr"), key("$switchyard_believed")}, believed(&g.RealIP)...),
+		mapping(`"$switchyard_believed:$http_x_forwarded_proto"`, "$switchyard_scheme", d(`"~*^1:https(?:,|$)"`, key("https")), d(`"~*^1:http(?:,|$)"`, key("http")),
+			d("default", key("$scheme"))),
+		mapping(`"$switchyard_believed:$http_x_forwarded_port"`, "$switchyard_port", d(`"~^1:(?<switchyard_given_port>[0-9]+)(?:,|$)"`, key("$switchyard_given_port")),
+			d("default", key("$server_port"))),
+		mapping(`"$switchyard_believed:$http_x_forwarded_host"`, "$switchyard_host", d(`"~^1:(?<switchyard_given_host>[][A-Za-z0-9._:-]+)(?:,|$)"`, key("$switchyard_given_host")),
+			d("default", key("$http_host"))),
+		forwardedFor(&g.RealIP),
 		mapping("$http_x_request_id", "$switchyard_request_id", d("default", key("$http_x_request_id")), d(`""`, key("$request_id"))),
 		mapping("$http_upgrade", "$switchyard_connection", d("default", key("upgrade")), d(`""`, key(`""`))),
 		mapping("$switchyard_scheme", "$switchyard_secure", d("https", plain("; Secure")), d("default", plain(""))),
@@ -156,6 +151,31 @@ func (r *renderer) variables() []directive {
 		list = append(list, mapping("$switchyard_scheme", "$switchyard_hsts", d("https", literal(hsts)), d("default", plain(""))))
 	}
 	return list
+}
+
+// believed renders the peers whose word about the client counts.
+func believed(c *settings.RealIP) []directive {
+	list := []directive{d("default", number(0))}
+	if !c.ForwardedHeaders {
+		return list
+	}
+	if len(c.Trusted) == 0 {
+		return []directive{d("default", number(1))}
+	}
+	for _, p := range c.Trusted {
+		list = append(list, d(p.String(), number(1)))
+	}
+	return list
+}
+
+// forwardedFor renders X-Forwarded-For: the client's address, or, if the peer is believed and it is asked for, what the peer says and
+// the peer.
+func forwardedFor(c *settings.RealIP) directive {
+	from := []arg{key(`"$switchyard_believed:$http_x_forwarded_for"`), key("$switchyard_forwarded_for")}
+	if !c.AppendFor {
+		return block("map", from, d("default", key("$remote_addr")))
+	}
+	return block("map", from, d(`"~^1:."`, key(`"$http_x_forwarded_for, $realip_remote_addr"`)), d("default", key("$remote_addr")))
 }
 
 // toTLS renders which requests a redirect to https is for.

@@ -2,6 +2,7 @@ package nginx
 
 import (
 	"fmt"
+	"net/http"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
 	"github.com/switchyard-net/switchyard/internal/ingress/settings"
@@ -44,6 +45,11 @@ func (r *renderer) headers(h *route.Host, l *route.Location) ([]directive, error
 	for _, h := range r.clientIdentity(h) {
 		list = append(list, d(set, key(h[0]), key(h[1])))
 	}
+	entry, err := r.entryHeaders(l, set)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, entry...)
 	for _, h := range l.Settings.Headers {
 		list = append(list, d("add_header", plain(h.Name), literal(h.Value), key("always")))
 	}
@@ -52,8 +58,43 @@ func (r *renderer) headers(h *route.Host, l *route.Location) ([]directive, error
 	}
 	if r.in.Table.Global.HSTS.On {
 		list = append(list, d("add_header", key("Strict-Transport-Security"), key("$switchyard_hsts"), key("always")))
+		if h.HasTLS {
+			list = append(list, d(hideHeader(set), key("Strict-Transport-Security")))
+		}
 	}
 	return list, nil
+}
+
+// entryHeaders renders add-headers, proxy-set-headers and hide-headers of the ConfigMap.
+func (r *renderer) entryHeaders(l *route.Location, set string) ([]directive, error) {
+	g := r.in.Table.Global
+	var list []directive
+	for _, h := range g.SetHeaders {
+		v, err := template(h.Value, l, nil)
+		if err != nil {
+			return nil, fmt.Errorf("proxy-set-headers: %w", err)
+		}
+		list = append(list, d(set, plain(h.Name), v))
+	}
+	for _, h := range g.AddHeaders {
+		v, err := template(h.Value, l, nil)
+		if err != nil {
+			return nil, fmt.Errorf("add-headers: %w", err)
+		}
+		list = append(list, d("add_header", plain(h.Name), v, key("always")), d(hideHeader(set), plain(h.Name)))
+	}
+	for _, name := range g.HideHeaders {
+		list = append(list, d(hideHeader(set), plain(name)))
+	}
+	return list, nil
+}
+
+// hideHeader returns the directive that takes a field out of a backend's response, for that which sets one of the request.
+func hideHeader(set string) string {
+	if set == "grpc_set_header" {
+		return "grpc_hide_header"
+	}
+	return "proxy_hide_header"
 }
 
 // setHeader returns the directive that sets a field of the request to the backend.
@@ -73,7 +114,7 @@ func (r *renderer) forwarding() [][2]string {
 		{"X-Request-ID", "$switchyard_request_id"},
 		{"X-Real-IP", "$remote_addr"},
 		{"X-Forwarded-For", "$switchyard_forwarded_for"},
-		{"X-Forwarded-Host", "$http_host"},
+		{"X-Forwarded-Host", "$switchyard_host"},
 		{"X-Forwarded-Port", "$switchyard_port"},
 		{"X-Forwarded-Proto", "$switchyard_scheme"},
 		{"X-Forwarded-Scheme", "$switchyard_scheme"},
@@ -211,7 +252,7 @@ func (r *renderer) condition(c *settings.Condition, l *route.Location, names map
 // replaced renders answers that come from a default backend instead (custom-http-errors).
 func (r *renderer) replaced(l *route.Location) []directive {
 	e := &l.Settings.Errors
-	if len(e.Codes) == 0 || e.Off {
+	if len(e.Codes) == 0 {
 		return nil
 	}
 	backend := l.Errors
@@ -226,28 +267,33 @@ func (r *renderer) replaced(l *route.Location) []directive {
 		r.problem(l.Ingress, "custom-http-errors", "there is no default backend with endpoints; the backend's own answers are sent")
 		return nil
 	}
-	at := fmt.Sprintf("@errors_%d", l.Number)
-	inner := []directive{d("internal"), d("proxy_intercept_errors", key("off")), d("proxy_method", key("GET")), d("proxy_pass_request_body", key("off"))}
-	for _, h := range [][2]string{
-		{"X-Code", "$status"},
-		{"X-Format", "$http_accept"},
-		{"X-Original-URI", "$request_uri"},
-		{"X-Request-ID", "$switchyard_request_id"},
-		{"Host", "$http_host"},
-		{"Content-Length", `""`},
-	} {
-		inner = append(inner, d("proxy_set_header", key(h[0]), key(h[1])))
+	list := []directive{d("proxy_intercept_errors", onOff(!e.Off))}
+	for _, code := range e.Codes {
+		at := fmt.Sprintf("@errors_%d_%d", l.Number, code)
+		inner := append([]directive{d("internal"), d("proxy_intercept_errors", key("off")), d("proxy_method", key("GET")), d("proxy_pass_request_body", key("off"))},
+			pageHeaders(l, code)...)
+		inner = append(inner, d("proxy_set_header", key("X-Original-URI"), key("$request_uri")), d("proxy_set_header", key("Host"), key("$http_host")),
+			d("proxy_set_header", key("Content-Length"), plain("")), d("rewrite", plain("^"), key("/"), key("break")), d("proxy_pass", destination("http://", name)))
+		r.inner = append(r.inner, block("location", []arg{key(at)}, inner...))
+		if code == http.StatusUnauthorized || code == http.StatusForbidden { // a page that does not know of X-Code lets nobody in (CVE-2026-24513)
+			list = append(list, d("error_page", number(code), key(at)))
+		} else {
+			list = append(list, d("error_page", number(code), key("="), key(at)))
+		}
+	}
+	return list
+}
+
+// pageHeaders returns the fields that tell a default backend what it is to answer for.
+func pageHeaders(l *route.Location, code int) []directive {
+	list := []directive{
+		d("proxy_set_header", key("X-Code"), number(code)), d("proxy_set_header", key("X-Format"), key("$http_accept")),
+		d("proxy_set_header", key("X-Request-ID"), key("$switchyard_request_id")),
 	}
 	for _, h := range [][2]string{
 		{"X-Namespace", l.Ingress.Namespace}, {"X-Ingress-Name", l.Ingress.Name}, {"X-Service-Name", serviceName(l)}, {"X-Service-Port", servicePort(l)},
 	} {
-		inner = append(inner, d("proxy_set_header", key(h[0]), literal(h[1])))
-	}
-	inner = append(inner, d("rewrite", plain("^"), key("/"), key("break")), d("proxy_pass", destination("http://", name)))
-	r.inner = append(r.inner, block("location", []arg{key(at)}, inner...))
-	list := []directive{d("proxy_intercept_errors", key("on"))}
-	for _, code := range e.Codes {
-		list = append(list, d("error_page", number(code), key("="), key(at)))
+		list = append(list, d("proxy_set_header", key(h[0]), literal(h[1])))
 	}
 	return list
 }

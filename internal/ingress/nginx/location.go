@@ -111,7 +111,7 @@ func (r *renderer) redirects(h *route.Host, l *route.Location) []directive {
 	if s.PortInRedirects {
 		list = append(list, d("port_in_redirect", key("on")))
 	}
-	if s.TLS && h.HasTLS || s.TLSAlways {
+	if (s.TLS && h.HasTLS || s.TLSAlways) && s.To == "" { // else it is sent there first
 		uri := "switchyard_stripped_uri"
 		if s.KeepSlash {
 			uri = "request_uri"
