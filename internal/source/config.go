@@ -62,7 +62,7 @@ type Config struct {
 	Namespace string
 	// AnnotationPrefix is that of the annotations of Ingresses, without the slash; "": DefaultAnnotationPrefix.
 	AnnotationPrefix string
-	// NamedWatches is how many Secrets and how many ConfigMaps have a watch of their own; 0: 1000. See Source.Want.
+	// NamedWatches is how many Secrets and how many ConfigMaps have a watch of their own; 0: 500. See Source.Want.
 	NamedWatches int
 	// OmitPodNames leaves Endpoint.Pod empty, which saves 50 bytes an endpoint where nobody asks for it.
 	OmitPodNames bool

@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// defaultNamedWatches bounds the watches of single objects of a kind: each costs some 30 KB here and as much in the API server.
-	defaultNamedWatches = 1000
+	// defaultNamedWatches bounds the watches of single objects of a kind: each costs 65 KB here, and some 30 in the API server.
+	defaultNamedWatches = 500
 	// pollEvery is the pause between two questions for objects that have no watch: with 10,000 Secrets a change is seen within
-	// three minutes, for 50 small requests a second, which the API server answers from its cache.
+	// four minutes, for 50 small requests a second, which the API server answers from its cache.
 	pollEvery = 20 * time.Millisecond
-	// pollAtOnce is how many objects are asked for at the same time, where they were not read yet.
-	pollAtOnce = 16
+	// readAtOnce is how many objects are asked for at the same time, where they were not read yet.
+	readAtOnce = 16
 )
 
 // namedKind is how objects of a kind are read by name.
@@ -39,28 +39,30 @@ type namedKind struct {
 // named reads single objects of a kind for as long as somebody wants them. Nothing is ever asked for without a name, so that an
 // identity may be allowed no more than that, and what nobody refers to never enters the process.
 //
-// The first of them have a watch each; those beyond Config.NamedWatches are asked for in turn, and get a watch when one is free.
+// Each is read as soon as it is wanted. The first of them then have a watch each; those beyond Config.NamedWatches are asked for in
+// turn, and get a watch when one is free.
 type named struct {
 	namedKind
 	limit   int
 	metrics kindMetrics
 	state   *state
 	wake    chan struct{}
+	feeds   sync.WaitGroup
 
 	mu sync.Mutex
-	// ctx is that of run, nil before. Guarded by mu, as is all that follows.
-	ctx     context.Context
-	feeds   sync.WaitGroup
+	// wanted are the present wishes; one that is not among them any more is skipped wherever it still stands in line. Guarded by mu,
+	// as is all that follows.
 	wanted  map[model.Ref]*wish
 	watched int
-	// fresh are to be read for the first time, turn are those to ask for in turn; names no longer polled are skipped.
-	fresh, turn []model.Ref
+	// fresh are to be read for the first time, turn are those to ask for in turn.
+	fresh, turn []*wish
 }
 
 // wish is an object that somebody wants.
 type wish struct {
-	polled, known bool
-	cancel        context.CancelFunc // nil: no watch
+	ref    model.Ref
+	known  bool
+	cancel context.CancelFunc // ends its watch; nil: there is none
 }
 
 func newNamed(kind namedKind, cfg Config, m *metrics, st *state) *named {
@@ -83,9 +85,13 @@ func (n *named) want(ref model.Ref) {
 	if n.wanted[ref] != nil {
 		return
 	}
-	n.wanted[ref] = &wish{}
-	if n.ctx != nil {
-		n.start(ref)
+	w := &wish{ref: ref}
+	n.wanted[ref] = w
+	n.fresh = append(n.fresh, w)
+	n.metrics.objects(len(n.wanted))
+	select {
+	case n.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -99,55 +105,32 @@ func (n *named) drop(ref model.Ref) {
 	delete(n.wanted, ref)
 	n.state.edit(func(e *edition) { n.forget(e, ref) })
 	n.metrics.objects(len(n.wanted))
-	if w.cancel == nil {
-		return
-	}
-	w.cancel()
-	n.watched--
-	if n.ctx == nil {
-		return
-	}
-	for i, next := range n.turn { // one that is asked for in turn gets the watch
-		if w := n.wanted[next]; w != nil && w.polled {
-			w.polled, n.turn = false, n.turn[i+1:]
-			n.start(next)
-			return // where all are being read at this moment, again sees to it
-		}
+	if w.cancel != nil {
+		w.cancel()
+		n.watched-- // whose turn is next gets the watch
 	}
 }
 
 // run reads what is wanted until ctx is done.
 func (n *named) run(ctx context.Context) {
-	n.mu.Lock()
-	n.ctx = ctx
-	for ref := range n.wanted {
-		n.start(ref)
-	}
-	n.mu.Unlock()
 	n.poll(ctx)
-	n.mu.Lock()
-	n.ctx = nil // no feed begins any more
-	n.mu.Unlock()
 	n.feeds.Wait()
 }
 
-// start gives an object a watch, or a place among those that are asked for in turn; n.mu is held.
-func (n *named) start(ref model.Ref) {
-	w := n.wanted[ref]
-	n.metrics.objects(len(n.wanted))
-	if n.watched >= n.limit {
-		w.polled = true
-		n.fresh = append(n.fresh, ref)
-		select {
-		case n.wake <- struct{}{}:
-		default:
-		}
+// next decides how an object is followed that was just read: by a watch from that version on, or in turn. version is "" where it
+// could not be read. n.mu is held.
+func (n *named) next(ctx context.Context, w *wish, version string) {
+	if n.wanted[w.ref] != w {
+		return
+	}
+	if version == "" || n.watched >= n.limit {
+		n.turn = append(n.turn, w)
 		return
 	}
 	n.watched++
-	ctx, cancel := context.WithCancel(n.ctx)
-	w.cancel = cancel
-	f := n.feed(ref)
+	ctx, w.cancel = context.WithCancel(ctx)
+	f := n.feed(w.ref)
+	f.version = version
 	n.feeds.Go(func() { f.run(ctx) })
 }
 
@@ -197,7 +180,7 @@ func (n *named) write(ref model.Ref, o runtime.Object, problem string) {
 	n.state.edit(func(e *edition) { n.put(e, ref, o, problem) })
 }
 
-// poll asks in turn for the objects that have no watch, until ctx is done.
+// poll reads objects for the first time, and asks in turn for those that have no watch, until ctx is done.
 func (n *named) poll(ctx context.Context) {
 	var wait backoff
 	for ctx.Err() == nil {
@@ -209,96 +192,89 @@ func (n *named) poll(ctx context.Context) {
 			}
 			continue
 		}
-		ref, ok := n.nextInTurn()
-		if !ok {
+		w := n.nextInTurn()
+		if w == nil {
 			select {
 			case <-n.wake:
 			case <-ctx.Done():
 			}
 			continue
 		}
-		_ = n.read(ctx, ref, "0") // it is counted, and asked for again
+		version, _ := n.read(ctx, w.ref, "0") // a failure is counted, and it is asked for again
 		n.mu.Lock()
-		n.again(ref)
+		n.next(ctx, w, version)
 		n.mu.Unlock()
 		sleep(ctx, pollEvery)
 	}
 }
 
 // readAll reads objects for the first time, and reports whether all were: others come again.
-func (n *named) readAll(ctx context.Context, batch []model.Ref) bool {
-	errs := make([]error, len(batch))
+func (n *named) readAll(ctx context.Context, batch []*wish) bool {
+	versions, errs := make([]string, len(batch)), make([]error, len(batch))
 	var reads sync.WaitGroup
-	for i, ref := range batch {
-		reads.Go(func() { errs[i] = n.read(ctx, ref, "") })
+	for i, w := range batch {
+		reads.Go(func() { versions[i], errs[i] = n.read(ctx, w.ref, "") })
 	}
 	reads.Wait()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	all := true
-	for i, ref := range batch {
+	for i, w := range batch {
 		if errs[i] == nil || apierrors.IsForbidden(errs[i]) {
-			n.again(ref)
+			n.next(ctx, w, versions[i])
 		} else {
-			n.fresh, all = append(n.fresh, ref), false
+			n.fresh, all = append(n.fresh, w), false
 		}
 	}
 	return all
 }
 
-// again puts an object that was asked for back in line, or gives it a watch that became free meanwhile; n.mu is held.
-func (n *named) again(ref model.Ref) {
-	w := n.wanted[ref]
-	if w == nil || !w.polled {
-		return
-	}
-	if n.watched < n.limit && n.ctx.Err() == nil {
-		w.polled = false
-		n.start(ref)
-		return
-	}
-	n.turn = append(n.turn, ref)
-}
-
-func (n *named) nextFresh() []model.Ref {
+// nextFresh takes wishes to be read for the first time out of the line.
+func (n *named) nextFresh() []*wish {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	batch := n.fresh[:min(pollAtOnce, len(n.fresh))]
-	n.fresh = n.fresh[len(batch):]
+	var batch []*wish
+	for len(n.fresh) > 0 && len(batch) < readAtOnce {
+		if w := n.fresh[0]; n.wanted[w.ref] == w {
+			batch = append(batch, w)
+		}
+		n.fresh = n.fresh[1:]
+	}
 	return batch
 }
 
-// nextInTurn returns the object to ask for next.
-func (n *named) nextInTurn() (model.Ref, bool) {
+// nextInTurn takes the wish to ask for next out of the line; nil: there is none.
+func (n *named) nextInTurn() *wish {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for len(n.turn) > 0 {
-		ref := n.turn[0]
+		w := n.turn[0]
 		n.turn = n.turn[1:]
-		if w := n.wanted[ref]; w != nil && w.polled {
-			return ref, true
+		if n.wanted[w.ref] == w {
+			return w
 		}
 	}
-	return model.Ref{}, false
+	return nil
 }
 
-// read asks for the state of an object: as it is for version "", as the API server's cache has it for "0".
-func (n *named) read(ctx context.Context, ref model.Ref, version string) error {
+// read asks for the state of an object: as it is for version "", as the API server's cache has it for "0". It returns the version
+// of what it has read.
+func (n *named) read(ctx context.Context, ref model.Ref, version string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	p, err := n.in(ref.Namespace).list(ctx, metav1.ListOptions{FieldSelector: nameIs(ref), ResourceVersion: version})
 	if err != nil {
 		n.metrics.failure(err)
 		n.failed(ref, err)
-		return fmt.Errorf("list %s %s: %w", n.kind, ref, err)
+		return "", fmt.Errorf("list %s %s: %w", n.kind, ref, err)
 	}
 	n.metrics.contact(time.Now())
 	if len(p.items) == 0 {
 		n.take(ref, nil)
-		return nil
+	} else {
+		n.take(ref, p.items[0])
 	}
-	n.take(ref, p.items[0])
-	return nil
+	return p.version, nil
 }
 
 // single is the store of a feed that follows one object.
