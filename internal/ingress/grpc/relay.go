@@ -52,6 +52,24 @@ func (s *sending) run(*loop.Task) {
 // the server has cancelled, or has too much to do.
 type resetter interface{ Reset(http2.Code) }
 
+// watch has the call end as soon as the client leaves, if the stream tells. The function that it returns ends that, and says whether
+// it has.
+func watch(stream message.Stream, call *http2.Call) (left func() bool) {
+	w, ok := stream.(interface{ Watch(gone func()) })
+	if !ok {
+		return func() bool { return false }
+	}
+	gone := false
+	w.Watch(func() {
+		gone = true
+		call.Close()
+	})
+	return func() bool {
+		w.Watch(nil)
+		return gone
+	}
+}
+
 // Result is what has become of a call.
 type Result struct {
 	// Received is how many bytes of the response's body have come.
@@ -74,7 +92,11 @@ func Relay(t *loop.Task, body Body, stream message.Stream, call *http2.Call, hea
 		s.done = true
 		_ = call.End(nil)
 	}
+	left := watch(stream, call)
 	result := receive(stream, call, head)
+	if left() && result.Err != nil {
+		result.Client = true
+	}
 	call.Close()
 	var reset http2.ResetError
 	switch r, ok := stream.(resetter); {

@@ -171,3 +171,28 @@ func selfSigned(t *testing.T) tls.Certificate {
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
+
+// TestClientLeaves cancels a call whose request is whole: its server is to know at once.
+func TestClientLeaves(t *testing.T) {
+	called, cancelled := make(chan struct{}), make(chan struct{})
+	addr := grpctest.Backend(t, gogrpc.UnaryInterceptor(func(ctx context.Context, _ any, _ *gogrpc.UnaryServerInfo, _ gogrpc.UnaryHandler) (any, error) {
+		close(called)
+		<-ctx.Done()
+		close(cancelled)
+		return nil, ctx.Err()
+	}))
+	client := entry(t, plain(addr), 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-called
+		cancel()
+	}()
+	if err := client.Invoke(ctx, "/test.Service/Unary", &grpctest.Text{}, &grpctest.Text{}); status.Code(err) != codes.Canceled {
+		t.Error(err)
+	}
+	select {
+	case <-cancelled:
+	case <-time.After(10 * time.Second):
+		t.Error("the server does not know")
+	}
+}

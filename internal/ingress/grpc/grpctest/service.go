@@ -23,12 +23,16 @@ type Text = wrapperspb.StringValue
 func service() *gogrpc.ServiceDesc {
 	return &gogrpc.ServiceDesc{
 		ServiceName: "test.Service", HandlerType: (*any)(nil),
-		Methods: []gogrpc.MethodDesc{{MethodName: "Unary", Handler: func(_ any, ctx context.Context, dec func(any) error, _ gogrpc.UnaryServerInterceptor) (any, error) {
+		Methods: []gogrpc.MethodDesc{{MethodName: "Unary", Handler: func(_ any, ctx context.Context, dec func(any) error, interceptor gogrpc.UnaryServerInterceptor) (any, error) {
 			var in Text
 			if err := dec(&in); err != nil {
 				return nil, err
 			}
-			return unary(ctx, &in)
+			handle := func(ctx context.Context, in any) (any, error) { return unary(ctx, in.(*Text)) }
+			if interceptor == nil {
+				return handle(ctx, &in)
+			}
+			return interceptor(ctx, &in, &gogrpc.UnaryServerInfo{FullMethod: "/test.Service/Unary"}, handle)
 		}}},
 		Streams: []gogrpc.StreamDesc{
 			{StreamName: "Down", ServerStreams: true, Handler: down},
