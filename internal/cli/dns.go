@@ -107,7 +107,7 @@ func (o *dnsOptions) run(ctx context.Context, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if settled := limitGarbage(); settled != nil {
+	if settled := limitGarbage(garbageAfterwards); settled != nil {
 		settled()
 	}
 	logger.Info("starting", "version", version(), "apiServer", restConfig.Host)

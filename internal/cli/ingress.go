@@ -150,7 +150,7 @@ func (o *ingressOptions) assemble(restConfig *rest.Config, registry *prometheus.
 	deps := ingress.Deps{
 		Source: src, Snapshots: src.Subscribe(), Routes: route.New(ingressRoutes(c)), Engine: engine,
 		Events: events.New(events.Config{NodeName: cmp.Or(config.RefOf(c.Pod).Name, c.Node)}, events.Deps{Client: client, Log: log}),
-		Log:    log, Metrics: registry, Settled: limitGarbage(),
+		Log:    log, Metrics: registry, Settled: limitGarbage(garbageOfEntry),
 	}
 	if statusConfig := ingressStatus(c); c.Status.Update && statusConfig.Writes() {
 		deps.Status = status.New(statusConfig, status.Deps{Client: client, Log: log})

@@ -27,6 +27,8 @@ import (
 const (
 	garbageAtStart    = 100
 	garbageAfterwards = 20
+	// garbageOfEntry is that of an entry, which makes garbage with each handshake of TLS.
+	garbageOfEntry = 50
 )
 
 // nodeOptions is what the flags of `switchyard node` set.
@@ -104,7 +106,7 @@ func (o *nodeOptions) run(ctx context.Context, command *cobra.Command) error {
 	n, err := node.New(ctx, cfg, node.Deps{
 		Client:  client,
 		Log:     log,
-		Settled: limitGarbage(),
+		Settled: limitGarbage(garbageAfterwards),
 		Search:  hostSearch(log),
 		About:   proxy.Status{Configuration: kp, Flags: flagValues(command.Flags()), Version: version()},
 	})
@@ -117,13 +119,13 @@ func (o *nodeOptions) run(ctx context.Context, command *cobra.Command) error {
 
 // limitGarbage sets how much garbage the process may hold while it starts, and returns what sets it for later and gives
 // back what the start has used.
-func limitGarbage() (settled func()) {
+func limitGarbage(afterwards int) (settled func()) {
 	if os.Getenv("GOGC") != "" {
 		return nil
 	}
 	debug.SetGCPercent(garbageAtStart)
 	return func() {
-		debug.SetGCPercent(garbageAfterwards)
+		debug.SetGCPercent(afterwards)
 		debug.FreeOSMemory()
 		_ = ownpages.Release() // an error costs memory only
 	}
