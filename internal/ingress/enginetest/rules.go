@@ -136,6 +136,9 @@ func answerRules(t *testing.T) []Case {
 			Steps: []Step{{
 				Name: "for a year", TLS: true, Target: "/?set=Strict-Transport-Security:max-age%3D1",
 				Want: Want{Status: 200, Backend: "web", Header: header{"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}},
+			}, {
+				Name: "over HTTP/2", TLS: true, HTTP2: true, Target: "/?set=Strict-Transport-Security:max-age%3D1",
+				Want: Want{Status: 200, Backend: "web", Header: header{"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}},
 			}},
 		},
 		{
