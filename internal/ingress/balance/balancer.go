@@ -14,7 +14,7 @@ type Config struct {
 	// Failures in a row eject an endpoint; 0: 3. It is tried again after Base, and after twice that time if it fails again, up to Max.
 	Failures  uint32
 	Base, Max time.Duration // 0: 1 s, 60 s
-	// Lookup finds the addresses of an ExternalName, and for how long they hold; nil: by the resolver of the system.
+	// Lookup finds the addresses of an ExternalName, and for how long they hold; nil: Resolver.
 	Lookup Lookup
 }
 

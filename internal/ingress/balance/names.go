@@ -2,7 +2,6 @@ package balance
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -46,15 +45,9 @@ type addresses struct{ list []netip.Addr }
 
 func newNames(find Lookup) *names {
 	if find == nil {
-		find = system
+		find = Resolver{}.Lookup
 	}
 	return &names{find: find, list: map[string]*name{}}
-}
-
-// system asks the resolver of the system, which follows resolv.conf and the hosts file.
-func system(ctx context.Context, host string) ([]netip.Addr, time.Duration, error) {
-	list, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	return list, resolverTTL, err
 }
 
 // lookup returns the addresses of a name. An answer that has just expired is still given while a new one is asked for; without one,
