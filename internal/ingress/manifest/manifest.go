@@ -126,6 +126,9 @@ func (o *Objects) document(place string, doc []byte) {
 		o.Errors = append(o.Errors, fmt.Errorf("%s: %w", place, err))
 		return
 	}
+	if list.Kind == "" {
+		return // comments alone, or no manifest
+	}
 	if strings.HasSuffix(list.Kind, "List") {
 		for _, item := range list.Items {
 			o.document(place, item.Raw)

@@ -72,8 +72,11 @@ func (w *world) ingress(r model.Ref) *model.Ingress {
 		return model.IngressBackend{Service: fmt.Sprintf("service-%d", w.rng.IntN(5)), Port: 80}
 	}
 	for _, a := range []model.Annotation{
-		{Name: "auth-secret", Value: "users"}, {Name: "auth-type", Value: "basic"}, {Name: "canary", Value: "true"},
-		{Name: "from-to-www-redirect", Value: "true"}, {Name: "proxy-body-size", Value: []string{"1m", "bad"}[w.rng.IntN(2)]},
+		{Name: "auth-secret", Value: "users"},
+		{Name: "auth-type", Value: "basic"},
+		{Name: "canary", Value: "true"},
+		{Name: "from-to-www-redirect", Value: "true"},
+		{Name: "proxy-body-size", Value: []string{"1m", "bad"}[w.rng.IntN(2)]},
 		{Name: "server-alias", Value: []string{"h1.example.com", "alias.example.com,*.deep", "~^x", ".dot"}[w.rng.IntN(4)]},
 		{Name: "use-regex", Value: "true"},
 	} {
@@ -102,7 +105,7 @@ func TestUpdateIsBuild(t *testing.T) {
 	w := &world{rng: rand.New(rand.NewPCG(7, 8))}
 	b := New(config)
 	b.Update(&w.snap, model.Changes{All: true})
-	for step := range 3000 {
+	for step := range 1500 {
 		changes := w.step()
 		snap := w.snap
 		table, problems := b.Update(&snap, changes)

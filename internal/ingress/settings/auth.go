@@ -244,7 +244,8 @@ func (p *parser) configMap(name string, ref model.Ref) (map[string]string, bool)
 func isHeaderName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && !isDigit(c) && c != '-' && c != '_' {
 			return false
 		}
 	}

@@ -48,6 +48,9 @@ func Parse(ing *model.Ingress, env Env) (*Settings, []Problem) {
 	p := &parser{ing: ing, env: env, out: env.Global.Defaults}
 	p.read()
 	p.paths()
+	if len(p.valid) == 0 && len(p.problems) == 0 {
+		return &env.Global.Defaults, nil // shared by all Ingresses that ask for nothing
+	}
 	p.rewrite()
 	p.redirect()
 	p.access()

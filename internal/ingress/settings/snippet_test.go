@@ -19,7 +19,8 @@ func TestParseSnippet(t *testing.T) {
 			{Op: AddHeader, Name: "X-A", Value: "a b", Always: true}, {Op: AddHeader, Name: "X-B", Value: "b"},
 		},
 		`more_set_headers "X-A: $host" 'X-B:b';more_clear_headers Server;`: {
-			{Op: SetResponse, Name: "X-A", Value: "$host", Always: true}, {Op: SetResponse, Name: "X-B", Value: "b", Always: true},
+			{Op: SetResponse, Name: "X-A", Value: "$host", Always: true},
+			{Op: SetResponse, Name: "X-B", Value: "b", Always: true},
 			{Op: ClearResponse, Name: "Server", Always: true},
 		},
 		"more_set_input_headers 'X-A: 1'; more_clear_input_headers X-B;": {

@@ -156,12 +156,15 @@ func isLabel(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		letter := 'a' <= c && c <= 'z'
-		if !letter && (i == 0 || !('0' <= c && c <= '9') && (c != '-' || i == len(s)-1)) {
+		inside := isDigit(c) || c == '-' && i < len(s)-1
+		if !letter && (i == 0 || !inside) {
 			return false
 		}
 	}
 	return s != "" && len(s) <= 63
 }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func isCommonName(value string) error {
 	pattern, ok := strings.CutPrefix(value, "CN=")
