@@ -46,13 +46,17 @@ func Rolling(t *testing.T, start Start) {
 		pods = append(pods, e.startPod(t))
 		e.backends["web"] = e.backends["web"][1:]
 		e.Apply(t, e.manifest)
-		time.Sleep(20 * time.Millisecond) // the time that a preStop hook gives, as clusters need it
 		oldest := pods[0]
 		pods = pods[1:]
-		if err := oldest.Config.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+		wg.Go(func() {
+			time.Sleep(preStop)
+			if err := oldest.Config.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(preStop / 50)
 	}
+	time.Sleep(preStop)
 	stop()
 	wg.Wait()
 	t.Logf("%d requests while 30 endpoints were replaced", served.Load())
@@ -60,6 +64,10 @@ func Rolling(t *testing.T, start Start) {
 		t.Errorf("%d of %d requests were lost", lost.Load(), served.Load())
 	}
 }
+
+// preStop is how long an endpoint goes on serving once it is taken out of its slice, as pods do by a hook of that name: a request may
+// be on its way to it.
+const preStop = time.Second
 
 // startPod starts a server and makes it an endpoint of "web".
 func (e *Entry) startPod(t testing.TB) *httptest.Server {

@@ -28,6 +28,11 @@ spec:
   rules:
   - host: example.com
     http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: controller, namespace: ingress}
+data: {keep-alive-requests: "1000000"}
 `
 
 // patience bounds the waiting of a test.
@@ -42,20 +47,13 @@ func TestChangesUnderLoad(t *testing.T) {
 	var load sync.WaitGroup
 	for range 8 {
 		load.Go(func() {
-			c, err := net.Dial("tcp", e.HTTP)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer c.Close()
-			_ = c.SetDeadline(time.Now().Add(4 * patience))
-			in := bufio.NewReader(c)
 			for !stop.Load() {
-				if err := ask(c, in, "/"); err != nil {
+				n, err := askUntilClosed(e.HTTP, stop.Load)
+				made.Add(n)
+				if err != nil {
 					t.Error(err)
 					return
 				}
-				made.Add(1)
 			}
 		})
 	}
@@ -69,23 +67,49 @@ func TestChangesUnderLoad(t *testing.T) {
 	}
 }
 
+// askUntilClosed makes requests over one connection until the answer to one says that it is the connection's last (the limit of
+// keep-alive-requests), and returns how many were answered.
+func askUntilClosed(addr string, stop func() bool) (made int64, err error) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(4 * patience)); err != nil {
+		return 0, err
+	}
+	in := bufio.NewReader(c)
+	for last := false; !last && !stop(); made++ {
+		if last, err = askOnce(c, in, "/"); err != nil {
+			return made, err
+		}
+	}
+	return made, nil
+}
+
 // ask makes a request over a connection that is kept.
 func ask(c net.Conn, in *bufio.Reader, target string) error {
+	_, err := askOnce(c, in, target)
+	return err
+}
+
+// askOnce is ask, and reports whether the connection is closed after the answer.
+func askOnce(c net.Conn, in *bufio.Reader, target string) (last bool, err error) {
 	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: example.com\r\n\r\n", target); err != nil {
-		return err
+		return false, err
 	}
 	response, err := http.ReadResponse(in, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer response.Body.Close()
 	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return err
+		return false, err
 	}
 	if response.StatusCode != http.StatusOK {
-		return errors.New(response.Status)
+		return false, errors.New(response.Status)
 	}
-	return nil
+	return response.Close, nil
 }
 
 // TestDrain ends an engine that has a request under way, a connection without one, and one whose request comes too late.
