@@ -71,6 +71,8 @@ func GRPC(t *testing.T, start Start) {
 			ingress("secure", "secure.test", "secure", "backend-protocol", "GRPCS", "proxy-body-size", "0") +
 			ingress("none", "none.test", "none", "backend-protocol", "GRPC") +
 			ingress("slow", "slow.test", "plain", "backend-protocol", "GRPC", "proxy-read-timeout", "1") +
+			ingress("fickle", "fickle.test", "fickle", "backend-protocol", "GRPC") +
+			objects("fickle", []*backend{{name: "fickle", addr: plain}, {name: "fickle", addr: leaving(t)}}) +
 			ingress("small", "small.test", "plain", "backend-protocol", "GRPC", "proxy-body-size", "1k"),
 		Servers: map[string]netip.AddrPort{"plain": plain, "secure": encrypted},
 	})
@@ -95,6 +97,16 @@ func GRPC(t *testing.T, start Start) {
 			})
 		}
 	}
+	t.Run("a server that leaves", func(t *testing.T) {
+		c := connect(t, "fickle.test", true)
+		for range 30 {
+			var out grpctest.Text
+			err := c.Invoke(t.Context(), "/test.Service/Unary", wrapperspb.String("hello"), &out)
+			if err != nil || out.Value != "hello" {
+				t.Fatalf("%q, %v", out.Value, err)
+			}
+		}
+	})
 	for host, want := range map[string]codes.Code{
 		"none.test": codes.Unavailable, "unknown.test": codes.Unimplemented, "slow.test": codes.DeadlineExceeded,
 		"small.test": codes.ResourceExhausted,

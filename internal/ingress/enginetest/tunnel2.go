@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/netip"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -89,4 +90,41 @@ func tunnel2(t *testing.T, c net.Conn, host string) tunnel {
 		}
 		return o
 	}
+}
+
+// leaving starts a server of HTTP/2 that answers each request with GOAWAY: it has not looked at it.
+func leaving(t *testing.T) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	leave := func(c net.Conn) {
+		defer c.Close()
+		if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
+			return
+		}
+		framer := http2.NewFramer(c, c)
+		_ = framer.WriteSettings()
+		for {
+			f, err := framer.ReadFrame()
+			if err != nil {
+				return
+			}
+			if _, ok := f.(*http2.DataFrame); ok { // by then the body is on its way
+				_ = framer.WriteGoAway(0, http2.ErrCodeNo, nil)
+			}
+		}
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go leave(c)
+		}
+	}()
+	return netip.MustParseAddrPort(l.Addr().String())
 }

@@ -36,7 +36,7 @@ func entry(t *testing.T, dial func(*loop.Task) (http2.Dialed, error), read time.
 	}
 	pool := &http2.Pool{}
 	server := &http2.Server{Serve: func(task *loop.Task, s message.Stream) {
-		c, err := pool.Get(task, http2.Key{}, dial)
+		c, err := pool.Get(task, http2.Key{}, 0, dial)
 		if err != nil {
 			_ = s.Respond(Answer(502, err.Error()), true)
 			return

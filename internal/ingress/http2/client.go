@@ -41,8 +41,9 @@ func NewClient(t *loop.Task, raw *loop.Conn, nc net.Conn, limits Limits, left fu
 }
 
 // settle waits for the server's SETTINGS, so that no more exchanges are opened than it allows.
-func (c *Client) settle() error {
-	until := c.loop.Now().Add(c.limits.Header)
+func (c *Client) settle(patience time.Duration) error {
+	setDefault(&patience, c.limits.Header)
+	until := c.loop.Now().Add(patience)
 	for !c.greeted && !c.closing {
 		if !c.hello.wait(c.loop, until) {
 			return ErrTimeout

@@ -72,7 +72,7 @@ func TestClient(t *testing.T) {
 	l := startLoop(t, func() { t.Error("a task panicked") })
 	pool := &Pool{}
 	onTask(l, func(task *loop.Task) {
-		c, err := pool.Get(task, Key{Addr: addr}, dialer(addr, config))
+		c, err := pool.Get(task, Key{Addr: addr}, 0, dialer(addr, config))
 		if err != nil {
 			t.Error(err)
 			return
@@ -141,7 +141,7 @@ func TestPoolShares(t *testing.T) {
 	pool := &Pool{}
 	statuses := 0
 	call := func(task *loop.Task) {
-		c, err := pool.Get(task, Key{Addr: addr}, dialer(addr, nil))
+		c, err := pool.Get(task, Key{Addr: addr}, 0, dialer(addr, nil))
 		if err != nil {
 			t.Error(err)
 			return
@@ -185,7 +185,7 @@ func TestPoolShares(t *testing.T) {
 		return yes
 	})
 	onTask(l, func(task *loop.Task) {
-		_, err := pool.Get(task, Key{Addr: addr, Way: "bad"}, func(*loop.Task) (Dialed, error) { return Dialed{}, io.ErrNoProgress })
+		_, err := pool.Get(task, Key{Addr: addr, Way: "bad"}, 0, func(*loop.Task) (Dialed, error) { return Dialed{}, io.ErrNoProgress })
 		if !errors.Is(err, io.ErrNoProgress) || len(pool.routes) != 1 {
 			t.Errorf("a failed dial: %v, %d routes", err, len(pool.routes))
 		}

@@ -134,6 +134,9 @@ func (x *exchange) Interrupt() {
 	x.reader.wake()
 }
 
+// Resume takes an Interrupt back, once no Read waits any more.
+func (x *exchange) Resume() { x.interrupted = false }
+
 // Hijack makes a tunnel of the exchange.
 func (x *exchange) Hijack() error {
 	x.readWait = 0

@@ -35,9 +35,9 @@ type route struct {
 	err     error // of the last dial, if it has failed
 }
 
-// Get returns a connection that has room for one more exchange, made by dial if there is none. Those who come while one is being
-// made wait for it, and share its failure.
-func (p *Pool) Get(t *loop.Task, key Key, dial func(*loop.Task) (Dialed, error)) (*Client, error) {
+// Get returns a connection that has room for one more exchange, made by dial if there is none; then the server has some time to greet,
+// 0 being that of Limits.Header. Those who come while one is being made wait for it, and share its failure.
+func (p *Pool) Get(t *loop.Task, key Key, patience time.Duration, dial func(*loop.Task) (Dialed, error)) (*Client, error) {
 	r := p.routes[key]
 	if r == nil {
 		if p.routes == nil {
@@ -53,7 +53,7 @@ func (p *Pool) Get(t *loop.Task, key Key, dial func(*loop.Task) (Dialed, error))
 			}
 		}
 		if !r.dialing {
-			return p.dial(t, key, r, dial)
+			return p.dial(t, key, r, patience, dial)
 		}
 		w := &waiter{}
 		r.waiting = append(r.waiting, w)
@@ -64,7 +64,7 @@ func (p *Pool) Get(t *loop.Task, key Key, dial func(*loop.Task) (Dialed, error))
 	}
 }
 
-func (p *Pool) dial(t *loop.Task, key Key, r *route, dial func(*loop.Task) (Dialed, error)) (*Client, error) {
+func (p *Pool) dial(t *loop.Task, key Key, r *route, patience time.Duration, dial func(*loop.Task) (Dialed, error)) (*Client, error) {
 	r.dialing, r.err = true, ErrClosed
 	defer func() { // also after a panic
 		r.dialing = false
@@ -79,7 +79,7 @@ func (p *Pool) dial(t *loop.Task, key Key, r *route, dial func(*loop.Task) (Dial
 		return nil, r.err
 	}
 	c := NewClient(t, d.Raw, d.Conn, p.Limits, func(c *Client) { p.remove(key, c) })
-	if r.err = c.settle(); r.err != nil {
+	if r.err = c.settle(patience); r.err != nil {
 		c.Close()
 		return nil, r.err
 	}

@@ -26,6 +26,7 @@ type requestBody struct {
 	file   *os.File // has no name any more; nil: all is in memory
 	size   int64
 	err    error // why a policy could not have it: nobody can
+	call   *callBody
 }
 
 func (b *requestBody) release() {

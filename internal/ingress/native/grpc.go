@@ -2,7 +2,6 @@ package native
 
 import (
 	"bytes"
-	"io"
 	"net/http"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/balance"
@@ -32,7 +31,9 @@ func (a *attempt) grpc() verdict {
 	a.sent = true
 	took := a.began
 	call := client.Do(e.callHead(a.backend.Upstream.Protocol == settings.GRPCS), false)
-	result := grpc.Relay(e.task, &callBody{e: e}, e.stream, call, func(r *message.Response) {
+	body := e.body.forCall(e)
+	result := grpc.Relay(e.task, body, e.stream, call, func(r *message.Response) {
+		body.forget()
 		took = e.w.loop.Elapsed() - a.began
 		e.record.add(a.endpoint, r.Status, took)
 		e.policy.Response(&e.x, r)
@@ -52,6 +53,8 @@ func (a *attempt) grpc() verdict {
 		return finished
 	case result.Client:
 		e.passing.err = result.Err
+	case http2.Unprocessed(result.Err) && body.rewind():
+		a.sent = false
 	}
 	return a.failed(nil, result.Err)
 }
@@ -69,7 +72,7 @@ func (a *attempt) client() (*http2.Client, error) {
 		key.Way = secure
 	}
 	limit := e.x.Location.Settings.Proxy.Connect
-	return e.w.calls.Get(e.task, key, func(t *loop.Task) (http2.Dialed, error) {
+	return e.w.calls.Get(e.task, key, limit, func(t *loop.Task) (http2.Dialed, error) {
 		raw, err := t.Dial(key.Addr, limit)
 		if err != nil {
 			return http2.Dialed{}, err
@@ -107,54 +110,6 @@ func (e *exchange) callHead(secure bool) *http2.Head {
 	}
 	return h
 }
-
-// callBody is the body of a request to an endpoint that speaks HTTP/2: what was kept of it, or what comes, up to its limit.
-type callBody struct {
-	e  *exchange
-	at int64
-}
-
-func (b *callBody) Read() ([]byte, error) {
-	e := b.e
-	if e.body.whole {
-		return b.kept()
-	}
-	p, err := e.stream.Read()
-	if err != nil {
-		return nil, err
-	}
-	e.record.received += int64(len(p))
-	if limit := e.x.Location.Settings.Proxy.MaxBody; limit > 0 && e.record.received > limit {
-		return nil, errTooLong
-	}
-	return p, nil
-}
-
-// kept returns a piece of the body that was kept.
-func (b *callBody) kept() (p []byte, err error) {
-	body := &b.e.body
-	switch {
-	case b.at >= body.size:
-		return nil, io.EOF
-	case body.file == nil:
-		b.at = body.size
-		return body.memory, nil
-	}
-	p = make([]byte, filePiece)
-	var n int
-	b.e.task.Loop().Running().Await(func() { n, err = body.file.ReadAt(p, b.at) })
-	if n == 0 {
-		return nil, err
-	}
-	b.at += int64(n)
-	return p[:n], nil
-}
-
-// Trailer returns the fields after the body.
-func (b *callBody) Trailer() message.Header { return b.e.stream.Trailer() }
-
-// Interrupt ends a Read that waits.
-func (b *callBody) Interrupt() { b.e.stream.Interrupt() }
 
 // sendStatus sends an answer of our own to a call of gRPC, whose clients look for more than the status of HTTP.
 func (e *exchange) sendStatus() {
