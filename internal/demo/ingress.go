@@ -67,7 +67,7 @@ func (d *demo) visit(ctx context.Context, node node) error {
 func (d *demo) ingressStatus(ctx context.Context, nodes []node) error {
 	var expected []string
 	for _, node := range nodes {
-		expected = append(expected, node.internalIP())
+		expected = append(expected, node.internalIPs()...)
 	}
 	var seen []string
 	err := until(ctx, "the Ingress has addresses", time.Minute, func(ctx context.Context) (bool, error) {

@@ -38,12 +38,21 @@ type node struct {
 }
 
 func (n node) internalIP() string {
-	for _, address := range n.Status.Addresses {
-		if address.Type == "InternalIP" {
-			return address.Address
-		}
+	if all := n.internalIPs(); len(all) > 0 {
+		return all[0]
 	}
 	return ""
+}
+
+// internalIPs returns those of both families.
+func (n node) internalIPs() []string {
+	var out []string
+	for _, address := range n.Status.Addresses {
+		if address.Type == "InternalIP" {
+			out = append(out, address.Address)
+		}
+	}
+	return out
 }
 
 type ingress struct {
