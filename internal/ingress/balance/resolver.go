@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -19,8 +20,11 @@ type Resolver struct {
 	System Lookup
 }
 
-// Lookup finds the addresses of a host name.
+// Lookup finds the addresses of a host name. An address is its own, and names of this host are not asked of others (RFC 6761).
 func (r Resolver) Lookup(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
+	if addr, err := netip.ParseAddr(name); err == nil {
+		return []netip.Addr{addr}, maxTTL, nil
+	}
 	path, system := r.Config, r.System
 	if path == "" {
 		path = "/etc/resolv.conf"
@@ -29,7 +33,8 @@ func (r Resolver) Lookup(ctx context.Context, name string) ([]netip.Addr, time.D
 		system = bySystem
 	}
 	config, err := dns.ClientConfigFromFile(path)
-	if err != nil || len(config.Servers) == 0 {
+	plain := strings.TrimSuffix(strings.ToLower(name), ".")
+	if err != nil || len(config.Servers) == 0 || plain == "localhost" || strings.HasSuffix(plain, ".localhost") {
 		return system(ctx, name)
 	}
 	for _, candidate := range config.NameList(name) {

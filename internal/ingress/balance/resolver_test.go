@@ -118,6 +118,16 @@ func TestResolverAsksTheSystem(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if list, _, err := (Resolver{Config: "/nonexistent", System: system}).Lookup(t.Context(), "2001:db8::1"); err != nil || len(list) != 1 || asked != "" {
+		t.Errorf("an address is looked up: %v, %v", list, err)
+	}
+	full := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(full, []byte("nameserver 127.0.0.2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _ = (Resolver{Config: full, System: system}).Lookup(t.Context(), "LocalHost."); asked != "LocalHost." {
+		t.Error("a name of this host is asked of a server")
+	}
 	for _, path := range []string{empty, "/nonexistent"} {
 		asked = ""
 		_, _, err := Resolver{Config: path, System: system}.Lookup(t.Context(), "db.example")
