@@ -198,10 +198,11 @@ func newDNSCheckCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check a Corefile, and show which of its zones have the fast path",
 		Long: `Read a Corefile with its imports, and print for each zone whether plain questions are answered without the chain of plugins,
-and if not, which directive rules that out. Nothing is served; what a plugin finds out only when it starts is not checked.`,
+and if not, which directive rules that out. Every plugin reads its directive and the files that it names; nothing is served, and what a
+plugin finds out only when it starts, such as that a port is taken, is not checked.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			zones, err := o.server.Check()
+			zones, err := o.server.Check(source.ParseSelector)
 			if err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -12,7 +13,7 @@ func TestImageTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := unusedDirectory(t)
-	c.must(t, "up", "--images", table, "--timeout", patience.String())
+	c.must(t, "up", "--images", table, "--dns=false", "--timeout", patience.String())
 	c.apply(t, "default", `
 apiVersion: v1
 kind: Pod
@@ -22,5 +23,8 @@ spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: greete
 	c.kubectl(t, "default", "wait", "pod/greeter", "--for=condition=Ready", "--timeout", patience.String())
 	if logs := c.kubectl(t, "default", "logs", "greeter"); logs != "from the table\n" {
 		t.Errorf("logs: %q", logs)
+	}
+	if r := c.run(t.Context(), "", "kubectl", "-n", "kube-system", "get", "service", "kube-dns"); !strings.Contains(r.stderr, "NotFound") {
+		t.Errorf("%s\nwant no Service of a cluster DNS that is switched off", r)
 	}
 }

@@ -14,7 +14,11 @@ import (
 // administrator does: the configuration names another mode, and the node's process starts again.
 func TestEveryProxyModeServesTheExample(t *testing.T) {
 	c := unusedDirectory(t)
-	c.must(t, "up", "--proxy-mode", "auto", "--timeout", patience.String())
+	corefile := filepath.Join(t.TempDir(), "Corefile")
+	if err := os.WriteFile(corefile, []byte(".:53 {\n    kubernetes cluster.local\n    hosts {\n        192.0.2.9 fixed.example\n    }\n}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.must(t, "up", "--proxy-mode", "auto", "--corefile", corefile, "--timeout", patience.String())
 	c.must(t, "kubectl", "apply", "-f", filepath.Join(filepath.Dir(filepath.Dir(shared.program)), "examples", "my-nginx"))
 	c.kubectl(t, "default", "wait", "pods", "--all", "--for=condition=Ready", "--timeout", patience.String())
 	restarts := 0
@@ -33,6 +37,16 @@ func TestEveryProxyModeServesTheExample(t *testing.T) {
 		})
 		for from, url := range map[string]string{"node-1": "http://10.96.0.80", "client": "http://172.30.0.11:30090"} {
 			eventually(t, mode.flag+": "+url, func() error { return c.answers(t, from, url) })
+		}
+		for _, server := range []string{"10.96.0.10", "fd00:10:96::a"} {
+			eventually(t, mode.flag+": names by "+server, func() error {
+				r := c.run(t.Context(), "", "kubectl", "exec", "client", "--", "dig", "@"+server, "+short", "+tries=1", "+time=2", "fixed.example",
+					"my-nginx.default.svc.cluster.local")
+				if r.stdout != "192.0.2.9\n10.96.0.80\n" {
+					return fmt.Errorf("%s", r)
+				}
+				return nil
+			})
 		}
 	}
 }

@@ -155,29 +155,3 @@ func (b *block) slowReason(p caddyfile.ServerBlock) string {
 	}
 	return ""
 }
-
-// Check returns how each zone of a configuration's Corefile would be served, or where the Corefile is wrong. It starts nothing.
-func (c Config) Check() ([]Status, error) {
-	corefile, err := c.corefile()
-	if err != nil {
-		return nil, err
-	}
-	parsed, err := corefile.parse()
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range parsed {
-		for name, tokens := range p.Tokens {
-			if !slices.Contains(directives(), name) {
-				return nil, fmt.Errorf("%s - Unknown directive '%s'", at(tokens[0]), name)
-			}
-		}
-	}
-	var all []Status
-	for i, b := range analyze(parsed) {
-		for _, zone := range zones(parsed[i].Keys) {
-			all = append(all, Status{Zone: zone, Where: b.where, Slow: b.slow, Uncached: b.uncached})
-		}
-	}
-	return all, nil
-}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coredns/caddy"
@@ -25,6 +26,10 @@ type process struct {
 	dropped      *prometheus.CounterVec
 	programming  *prometheus.HistogramVec
 
+	// checked is the input that is being checked, one at a time; nil: none.
+	checks  sync.Mutex
+	checked atomic.Pointer[input]
+
 	mu       sync.Mutex
 	labelled []fastpath.Labelled
 	lastFail string
@@ -36,8 +41,9 @@ var register = sync.OnceValues(func() (*process, error) {
 		return nil, fmt.Errorf("set the directives of CoreDNS: %w", err)
 	}
 	caddy.Quiet, dnsserver.Quiet = true, true
+	p, err := newProcess(prometheus.DefaultRegisterer)
 	plugin.Register(func(c *caddy.Controller) (plugin.Deps, error) {
-		in, err := inputOf(c)
+		in, err := p.inputOf(c)
 		if err != nil {
 			return plugin.Deps{}, err
 		}
@@ -45,7 +51,7 @@ var register = sync.OnceValues(func() (*process, error) {
 		return in.deps, nil
 	})
 	corednsplugin.Register(reloadDirective, setupReload)
-	return newProcess(prometheus.DefaultRegisterer)
+	return p, err
 })
 
 // newProcess registers the metrics: those of CoreDNS's reload plugin, whose place ours takes, and those of the fast path.

@@ -17,6 +17,7 @@ import (
 	"github.com/switchyard-net/switchyard/internal/dns/server"
 	"github.com/switchyard-net/switchyard/internal/events"
 	switchyard "github.com/switchyard-net/switchyard/internal/node"
+	"github.com/switchyard-net/switchyard/internal/source"
 	"github.com/switchyard-net/switchyard/standalone/internal/cluster"
 )
 
@@ -43,7 +44,7 @@ func CheckCorefile(file string) error {
 	if file == "" {
 		return nil
 	}
-	_, err := server.Config{Corefile: file}.Check()
+	_, err := server.Config{Corefile: file}.Check(source.ParseSelector)
 	return err
 }
 
