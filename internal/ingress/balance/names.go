@@ -86,8 +86,9 @@ func (n *names) ask(host string, known *name) {
 	list, ttl, err := n.find(ctx, host)
 	cancel()
 	for i := range list {
-		list[i] = list[i].Unmap()
+		list[i] = list[i].Unmap().WithZone("")
 	}
+	list = slices.DeleteFunc(list, isOwn)
 	slices.SortFunc(list, netip.Addr.Compare)
 	now := time.Now()
 	n.mu.Lock()
@@ -106,6 +107,12 @@ func (n *names) ask(host string, known *name) {
 	if !slices.Equal(known.addresses.list, list) {
 		known.addresses = &addresses{list: list}
 	}
+}
+
+// isOwn tells whether an address leads to this machine, or to no single one: whoever may write a Service is not to reach what
+// listens on the entry's loopback, by a name that is made to lead there.
+func isOwn(addr netip.Addr) bool {
+	return addr.IsLoopback() || addr.IsUnspecified() || addr.IsMulticast()
 }
 
 // trim makes room for one more name: those that are of no use any more go, or all, if there are none.

@@ -47,7 +47,7 @@ func open() chan struct{} {
 
 func TestExternalName(t *testing.T) {
 	r := &resolver{ttl: 30 * time.Second, gate: open()}
-	r.set(nil, "192.0.2.2", "192.0.2.1", "::ffff:192.0.2.3")
+	r.set(nil, "192.0.2.2", "127.0.0.1", "192.0.2.1", "::ffff:192.0.2.3", "::1", "0.0.0.0", "::ffff:127.8.8.8", "224.0.0.1")
 	b := New(Config{Lookup: r.lookup})
 	backend, pool := newBackend(1), &route.Pool{Name: "db.example", Port: 5432}
 	now := time.Now()
