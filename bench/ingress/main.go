@@ -40,7 +40,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each system has its turn with each load")
 	flag.DurationVar(&o.length, "length", 2*time.Second, "how long a turn is")
 	flag.StringVar(&o.out, "out", filepath.Join("bench", "out"), "directory of the results")
-	flag.StringVar(&o.only, "only", "", "only loads whose name begins so")
+	flag.StringVar(&o.only, "only", "", "only loads whose name begins so, or \"changes\"")
 	flag.BoolVar(&o.agent, "agent", false, "what the benchmark starts itself with: the native engine")
 	flag.IntVar(&o.ingresses, "ingresses", 1, "with -agent: how many Ingresses there are")
 	flag.StringVar(&o.http, "http", "", "with -agent: address without TLS")
@@ -87,9 +87,10 @@ func bench(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, back.Stop()) }()
 	r := &results{}
 	for _, ingresses := range []int{1, 10000} {
-		if err := r.measure(ctx, o, dir, ingresses); err != nil {
-			return err
+		if err = r.measure(ctx, o, dir, ingresses); err != nil {
+			break
 		}
 	}
-	return publish(ctx, o, r)
+	// What was measured before something went wrong is of use, too.
+	return errors.Join(err, publish(context.WithoutCancel(ctx), o, r))
 }

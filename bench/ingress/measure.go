@@ -22,7 +22,8 @@ func (r *results) add(system string, ingresses int, name, metric, unit string, v
 // measure gives each system its turns, one after the other, so that what else the machine does meets all alike.
 func (r *results) measure(ctx context.Context, o options, dir string, ingresses int) (err error) {
 	wanted := o.wanted(ingresses)
-	if len(wanted) == 0 {
+	changes := strings.HasPrefix("changes", o.only)
+	if len(wanted) == 0 && !changes {
 		return nil
 	}
 	systems, err := startSystems(ctx, dir, ingresses)
@@ -46,7 +47,7 @@ func (r *results) measure(ctx context.Context, o options, dir string, ingresses 
 		}
 		r.add(s.name, ingresses, "after the loads", "memory", "MB", float64(rss)/1e6)
 	}
-	if o.only != "" {
+	if !changes {
 		return nil
 	}
 	return r.changes(ctx, systems[0], ingresses)

@@ -62,7 +62,7 @@ func (w *worker) secure(t *loop.Task, c *loop.Conn) {
 	}
 	_ = c.SetDeadline(noTime)
 	state := conn.ConnectionState()
-	peer.TLS = w.engine.settled(g, &state)
+	peer.TLS = w.engine.settled(&state)
 	if state.NegotiatedProtocol == "h2" {
 		w.http2(t, c, conn, g, peer)
 		return

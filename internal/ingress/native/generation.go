@@ -24,13 +24,13 @@ type generation struct {
 func (e *Engine) next(before *generation, t *route.Table) *generation {
 	g := &generation{table: t}
 	if before != nil && before.table.Global == t.Global {
-		g.entry, g.http1, g.http2, g.log = before.entry, before.http1, before.http2, before.log
+		g.entry, g.http1, g.http2, g.log, g.tls = before.entry, before.http1, before.http2, before.log, before.tls
 	} else {
 		g.entry = policy.NewEntry(t.Global, e.state, e.config.Public)
 		g.http1, g.http2 = limits(t.Global)
+		g.tls = e.serverTLS(t.Global)
 		g.log = newLogFormat(t.Global.Log.Format, t.Global.Log.JSON)
 	}
-	g.tls = e.serverTLS(t)
 	return g
 }
 

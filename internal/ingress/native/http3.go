@@ -43,7 +43,7 @@ func (e *Engine) listen3() error {
 			Read: g.http2.Read, Send: g.http2.Send,
 		},
 		TLS:     func() *tls.Config { return e.current.Load().tls },
-		Settled: func(s *tls.ConnectionState) *message.TLS { return e.settled(e.current.Load(), s) },
+		Settled: func(s *tls.ConnectionState) *message.TLS { return e.settled(s) },
 		Serve:   e.serve3, Ended: e.ended,
 	}
 	for _, w := range e.workers {

@@ -17,20 +17,21 @@ var noTime = time.Time{}
 // certificate is one that is shown.
 type certificate = *tls.Certificate
 
-// serverTLS returns how clients are spoken to.
-func (e *Engine) serverTLS(t *route.Table) *tls.Config {
-	s := &t.Global.TLS
+// serverTLS returns how clients are spoken to. Hosts and certificates are those of the table that is in force at a handshake, so that
+// it stays the same, with the keys of its tickets, as long as the settings do.
+func (e *Engine) serverTLS(g *settings.Global) *tls.Config {
+	s := &g.TLS
 	protocols := []string{"http/1.1"}
-	if t.Global.Client.HTTP2 {
+	if g.Client.HTTP2 {
 		protocols = []string{"h2", "http/1.1"}
 	}
 	base := &tls.Config{
 		MinVersion: max(s.MinVersion, tls.VersionTLS12), MaxVersion: s.MaxVersion, CipherSuites: s.Ciphers,
 		NextProtos: protocols, SessionTicketsDisabled: !s.Tickets, DynamicRecordSizingDisabled: true,
-		GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return e.certificate(t, h.ServerName) },
+		GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return e.certificate(h.ServerName) },
 	}
 	base.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-		host := t.Host(nameOf(h.ServerName))
+		host := e.current.Load().table.Host(nameOf(h.ServerName))
 		if host.ClientTLS == nil && host.Ciphers == nil {
 			return nil, nil
 		}
@@ -56,7 +57,8 @@ func hostTLS(base *tls.Config, h *route.Host) *tls.Config {
 }
 
 // certificate returns the one for a name.
-func (e *Engine) certificate(t *route.Table, name string) (*tls.Certificate, error) {
+func (e *Engine) certificate(name string) (*tls.Certificate, error) {
+	t := e.current.Load().table
 	host := t.Host(nameOf(name))
 	switch {
 	case host.Certificate != nil:
@@ -73,11 +75,11 @@ func (e *Engine) certificate(t *route.Table, name string) (*tls.Certificate, err
 func nameOf(name string) string { return strings.TrimSuffix(strings.ToLower(name), ".") }
 
 // settled returns what requests are told of a handshake.
-func (e *Engine) settled(g *generation, s *tls.ConnectionState) *message.TLS {
+func (e *Engine) settled(s *tls.ConnectionState) *message.TLS {
 	t := &message.TLS{ServerName: nameOf(s.ServerName), Version: s.Version}
 	if len(s.PeerCertificates) > 0 {
 		t.Certificate = s.PeerCertificates[0].Raw
-		t.Verified = verify(g.table.Host(t.ServerName).ClientTLS, s.PeerCertificates)
+		t.Verified = verify(e.current.Load().table.Host(t.ServerName).ClientTLS, s.PeerCertificates)
 	}
 	return t
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -18,6 +20,10 @@ type Config struct {
 	// Panic is called for each panic of a task, to count it; nil: nothing is called.
 	Panic func()
 }
+
+// yieldEvery is how long a loop that always has something to do keeps other goroutines from their turn, where it shares a processor with
+// them: Go itself would do so for 10 ms.
+const yieldEvery = time.Millisecond
 
 // handler gets the events of a file descriptor.
 type handler interface {
@@ -56,6 +62,7 @@ type Loop struct {
 	live    taskList
 	pipes   []pipe // empty ones
 	stopped bool
+	yielded time.Duration // when other goroutines had their turn last
 }
 
 // New returns a loop, which runs nothing yet.
@@ -95,6 +102,10 @@ func (l *Loop) round() {
 	until, limited := l.wheel.due()
 	events := l.poller.wait(len(l.ready) > 0, l.base, until, limited)
 	l.now = time.Since(l.base)
+	if l.now-l.yielded > yieldEvery {
+		l.yielded = l.now
+		runtime.Gosched()
+	}
 	for i := range events {
 		e := &events[i]
 		if r := l.handlers[e.Fd]; r.handler != nil && r.generation == e.Pad {
@@ -145,7 +156,27 @@ func (w waker) event(uint32) {
 	w.loop.posted = nil
 	w.loop.mu.Unlock()
 	for _, f := range posted {
-		f()
+		w.loop.guard(f)
+	}
+}
+
+// guard calls f and survives its panic, which is logged.
+func (l *Loop) guard(f func()) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			l.panicked(reason)
+		}
+	}()
+	f()
+}
+
+// panicked counts and logs a panic.
+func (l *Loop) panicked(reason any) {
+	if l.config.Panic != nil {
+		l.config.Panic()
+	}
+	if l.config.Log != nil {
+		l.config.Log.Error("a task panicked", slog.Bool("bug", true), slog.Any("panic", reason), slog.String("stack", string(debug.Stack())))
 	}
 }
 

@@ -141,11 +141,12 @@ func TestPanicsEndTheirTaskOnly(t *testing.T) {
 		panic("first")
 	})
 	do(t, l, func(task *Task) { task.Await(func() { panic("second") }) })
+	l.Post(func() { panic("third") })
 	do(t, l, func(*Task) {})
-	if !cleaned || panics != 2 {
-		t.Errorf("cleaned: %v, panics: %d, want true, 2", cleaned, panics)
+	if !cleaned || panics != 3 {
+		t.Errorf("cleaned: %v, panics: %d, want true, 3", cleaned, panics)
 	}
-	for _, want := range []string{"bug=true", "panic=first", "second", "loop_test.go"} {
+	for _, want := range []string{"bug=true", "panic=first", "second", "third", "loop_test.go"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %q: %s", want, &log)
 		}

@@ -3,7 +3,6 @@ package loop
 import (
 	"fmt"
 	"iter"
-	"log/slog"
 	"runtime/debug"
 	"time"
 )
@@ -115,13 +114,7 @@ func (t *Task) run() {
 		if _, ok := reason.(ended); ok {
 			return
 		}
-		if t.loop.config.Panic != nil {
-			t.loop.config.Panic()
-		}
-		if t.loop.config.Log != nil {
-			t.loop.config.Log.Error("a task panicked", slog.Bool("bug", true), slog.Any("panic", reason),
-				slog.String("stack", string(debug.Stack())))
-		}
+		t.loop.panicked(reason)
 	}()
 	t.f(t)
 }
