@@ -154,8 +154,9 @@ type runningEntry struct {
 	ended        chan error
 }
 
-func startIngress(t *testing.T) *runningEntry {
+func startIngress(t *testing.T, engine string) *runningEntry {
 	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir()) // of nginx
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "backend "+r.URL.Path) }))
 	t.Cleanup(backend.Close)
 	e := &runningEntry{api: newEntryAPI(netip.MustParseAddrPort(backend.Listener.Addr().String())), ended: make(chan error, 1)}
@@ -169,6 +170,7 @@ func startIngress(t *testing.T) *runningEntry {
 		t.Fatal(err)
 	}
 	c := config.DefaultIngress()
+	c.Engine = engine
 	c.Listen = config.IngressListen{HTTP: freePort(t), Addresses: []string{"127.0.0.1"}, Loops: 1}
 	c.Health = config.IngressHealth{Host: "127.0.0.1", Port: freePort(t), Socket: filepath.Join(t.TempDir(), "admin.sock")}
 	c.Status.Addresses, c.Election.Enabled = []string{"192.0.2.80"}, false
@@ -222,9 +224,14 @@ func within(t *testing.T, what string, check func() error) {
 	}
 }
 
-// TestIngressServes runs the whole process: from the API server to a backend, and to the end.
+// TestIngressServes runs the whole process with either engine: from the API server to a backend, and to the end.
 func TestIngressServes(t *testing.T) {
-	e := startIngress(t)
+	for _, engine := range []string{config.EngineNative, config.EngineNginx} {
+		t.Run(engine, func(t *testing.T) { serveAndAsk(t, startIngress(t, engine), engine) })
+	}
+}
+
+func serveAndAsk(t *testing.T, e *runningEntry, engine string) {
 	within(t, "ready", func() error {
 		status, body, err := e.get(e.health, "", "/readyz")
 		if err == nil && status != http.StatusOK {
@@ -238,7 +245,11 @@ func TestIngressServes(t *testing.T) {
 	if status, _, err := e.get(e.http, "other.test", "/"); err != nil || status != http.StatusNotFound {
 		t.Errorf("another host is answered %d, %v", status, err)
 	}
-	for _, metric := range []string{"nginx_ingress_controller_requests", "switchyard_ingress_ingresses 1", "nginx_ingress_controller_success 1"} {
+	metrics := []string{"switchyard_ingress_ingresses 1", "nginx_ingress_controller_success 1"}
+	if engine == config.EngineNative {
+		metrics = append(metrics, "nginx_ingress_controller_requests")
+	}
+	for _, metric := range metrics {
 		if _, body, err := e.get(e.health, "", "/metrics"); err != nil || !strings.Contains(body, metric) {
 			t.Errorf("no %s in the metrics, %v", metric, err)
 		}
