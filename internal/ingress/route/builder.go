@@ -57,7 +57,10 @@ type Builder struct {
 }
 
 // numberKey is what, of one Ingress, keeps its Location.Number.
-type numberKey struct{ host, path, kind string }
+type numberKey struct {
+	host, path       string
+	exact, isDefault bool
+}
 
 // New returns a builder without a table.
 func New(config Config) *Builder {

@@ -145,7 +145,8 @@ func (x *hostBuilder) locations() {
 		path  string
 		exact bool
 	}
-	at := map[key]*draft{{"/", false}: x.drafts[0]}
+	at := make(map[key]*draft, len(x.mains)+1)
+	at[key{"/", false}] = x.drafts[0]
 	for _, s := range x.mains {
 		for _, p := range s.paths {
 			if p.host != x.name || p.backend == nil {
@@ -350,7 +351,7 @@ func (x *hostBuilder) arrange() {
 	for _, d := range x.drafts {
 		l := &d.loc
 		l.Host = x.name
-		l.Number = x.number(l.Ingress, numberKey{x.name, l.Path, fmt.Sprintf("exact=%t default=%t", d.exact, d.isDefault)})
+		l.Number = x.number(l.Ingress, numberKey{x.name, l.Path, d.exact, d.isDefault})
 		switch {
 		case x.host.Regex:
 			if !x.pattern(d, exact) {

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -22,44 +23,37 @@ type pathEntry struct {
 
 // newPaths arranges locations, of which none is a pattern, the first of equal ones counting.
 func newPaths(locations []*Location) paths {
-	at := map[string]*pathEntry{}
-	get := func(path string) *pathEntry {
-		if at[path] == nil {
-			at[path] = &pathEntry{path: path}
-		}
-		return at[path]
-	}
+	all := make(paths, 0, 2*len(locations))
 	for _, l := range locations {
 		switch l.Match {
 		case MatchExact:
-			setFirst(&get(l.Path).exact, l)
+			all = append(all, pathEntry{path: l.Path, exact: l})
 		case MatchSlash:
-			setFirst(&get(l.Path).slash, l)
+			all = append(all, pathEntry{path: l.Path, slash: l})
 		case MatchPrefix:
-			setFirst(&get(withSlash(l.Path)).prefix, l)
+			all = append(all, pathEntry{path: withSlash(l.Path), prefix: l})
 		}
 	}
 	// The element-wise prefix "/foo" is also the exact path, unless another location is.
 	for _, l := range locations {
-		if l.Match == MatchPrefix && l.Path != withSlash(l.Path) {
-			setFirst(&get(l.Path).exact, l)
+		if l.Match == MatchPrefix && l.Path[len(l.Path)-1] != '/' {
+			all = append(all, pathEntry{path: l.Path, exact: l})
 		}
 	}
-	out := make(paths, 0, len(at))
-	for _, e := range at {
-		out = append(out, *e)
+	slices.SortStableFunc(all, func(a, b pathEntry) int { return strings.Compare(a.path, b.path) })
+	out := all[:0]
+	for _, e := range all {
+		if len(out) == 0 || out[len(out)-1].path != e.path {
+			out = append(out, e)
+			continue
+		}
+		last := &out[len(out)-1]
+		last.exact, last.prefix, last.slash = cmp.Or(last.exact, e.exact), cmp.Or(last.prefix, e.prefix), cmp.Or(last.slash, e.slash)
 	}
-	slices.SortFunc(out, func(a, b pathEntry) int { return strings.Compare(a.path, b.path) })
 	for i := range out {
 		out[i].parent = out.above(int32(i)-1, out[i].path)
 	}
-	return out
-}
-
-func setFirst(at **Location, l *Location) {
-	if *at == nil {
-		*at = l
-	}
+	return slices.Clip(out)
 }
 
 func withSlash(path string) string {

@@ -68,7 +68,7 @@ func otherWWW(name string) string {
 // redirectHost makes the host whose requests are redirected to another one.
 func (b *Builder) redirectHost(name string, to *Host) *Host {
 	root := &Location{Host: name, Path: "/", Match: MatchPrefix, Ingress: to.Locations[len(to.Locations)-1].Ingress, Settings: &b.global.Defaults}
-	root.Number = b.number(root.Ingress, numberKey{name, "/", "www"})
+	root.Number = b.number(root.Ingress, numberKey{name, "/", false, true})
 	h := &Host{Name: name, WWW: to.Name, HasTLS: to.HasTLS, Locations: []*Location{root}}
 	if to.Certificate != nil && to.Certificate.covers(name) {
 		h.Certificate = to.Certificate
