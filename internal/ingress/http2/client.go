@@ -104,6 +104,8 @@ func (c *Client) headers(id uint32, _ bool) error {
 	return c.overhead("HEADERS of a stream that has ended")
 }
 
+func (c *Client) rest() {}
+
 func (c *Client) ended() {
 	c.gone = true
 	if c.left != nil {

@@ -15,6 +15,8 @@ import (
 const (
 	// smallBuffer is what a connection reads into at first, largeBuffer once a frame, or what there is, does not fit.
 	smallBuffer, largeBuffer = 4 << 10, 2*maxFrameSize + frameHeaderSize
+	// restAfter is after which silence a connection without exchanges gives its buffers up.
+	restAfter = 5 * time.Second
 	// lingerTime and lingerBytes bound what is read and dropped after GOAWAY, so that a reset does not overtake it.
 	lingerTime, lingerBytes = time.Second, 1 << 20
 	// maxContinuations is how many CONTINUATION frames a field section may have; each HeaderList/continuationSize of it one more.
@@ -33,6 +35,8 @@ type side interface {
 	streamLimit(n int)
 	// settled is called when the last exchange is over.
 	settled()
+	// rest is called where the connection is idle, to give up what is kept for further exchanges.
+	rest()
 	// goAway is called for GOAWAY of the peer, which has processed the streams up to last.
 	goAway(last uint32, code Code)
 	// ended is called when the connection has ended, and all its streams.
@@ -269,6 +273,12 @@ func (c *conn) patience() (time.Time, error) {
 		until = c.partial.Add(c.limits.Header)
 	case len(c.streams) == 0:
 		until = c.side.deadline()
+		if rest := c.heard.Add(restAfter); c.w == 0 && len(c.buf)+cap(c.out)+cap(c.flight) > 2*smallBuffer {
+			if now.Before(rest) && rest.Before(until) {
+				return rest, nil
+			}
+			c.rest()
+		}
 	case c.pinged.IsZero():
 		if until = c.heard.Add(c.limits.Ping); now.Before(until) {
 			return until, nil
@@ -287,6 +297,15 @@ func (c *conn) patience() (time.Time, error) {
 		return now, connError{codeNo, "the connection was idle"}
 	}
 	return until, nil
+}
+
+// rest gives up the buffers of an idle connection.
+func (c *conn) rest() {
+	c.buf, c.scratch, c.flight = make([]byte, smallBuffer), nil, nil
+	if len(c.out) == 0 {
+		c.out = nil
+	}
+	c.side.rest()
 }
 
 // hurry has the reader look at its deadline again.

@@ -31,7 +31,7 @@ func (x *exchange) serve(t *loop.Task) {
 	x.conn.server.Serve(t, x)
 	whole = true
 	x.close()
-	if len(x.conn.free) < x.conn.limits.Streams && !x.c.closing {
+	if len(x.conn.free) < freeExchanges && !x.c.closing {
 		x.conn.free = append(x.conn.free, x)
 	}
 }

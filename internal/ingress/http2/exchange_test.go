@@ -337,3 +337,34 @@ func TestClientLeaves(t *testing.T) {
 		return failed
 	})
 }
+
+// TestIdleConnectionsAreSmall looks at what a connection keeps after large requests.
+func TestIdleConnectionsAreSmall(t *testing.T) {
+	s := serve(t, Limits{}, nil, answerAll)
+	c := dialRaw(t, s)
+	for id := uint32(1); id < 20; id += 2 {
+		c.request(id, false, post()...)
+		_ = c.WriteData(id, true, make([]byte, maxFrameSize))
+		if got := c.outcome(); got != "200" {
+			t.Fatal(got)
+		}
+	}
+	var conn *Conn
+	on(s.loop, func() {
+		for conn = range s.conns {
+			if len(conn.buf) != largeBuffer || len(conn.free) == 0 {
+				t.Errorf("%d bytes, %d exchanges", len(conn.buf), len(conn.free))
+			}
+			conn.heard = conn.heard.Add(-restAfter)
+			conn.hurry()
+		}
+	})
+	eventually(t, "the buffers are given up", func() (small bool) {
+		on(s.loop, func() { small = len(conn.buf)+cap(conn.out)+cap(conn.flight) == smallBuffer && len(conn.free) == 0 })
+		return small
+	})
+	c.request(21, true, get()...)
+	if got := c.outcome(); got != "200" {
+		t.Error(got)
+	}
+}

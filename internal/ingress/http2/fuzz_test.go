@@ -90,3 +90,85 @@ func checkRequest(t testing.TB, r *message.Request) {
 		t.Errorf("target %q of %q", r.Target, r.Authority)
 	}
 }
+
+// FuzzResponses has a server send bytes to a client. Whatever they are, no task panics, what comes of them is well-formed, and the
+// exchange ends.
+func FuzzResponses(f *testing.F) {
+	var b bytes.Buffer
+	c := &rawClient{t: f, Framer: xhttp2.NewFramer(&b, nil)}
+	c.encoder = newEncoder(c)
+	seed := func(write func()) {
+		b.Reset()
+		_ = c.WriteSettings()
+		write()
+		f.Add(bytes.Clone(b.Bytes()))
+	}
+	seed(func() { c.request(1, true, ":status", "204", "x-a", "b") })
+	seed(func() {
+		c.request(1, false, ":status", "103", "link", "</a>")
+		c.request(1, false, ":status", "200", "content-length", "5")
+		_ = c.WriteDataPadded(1, false, []byte("hello"), []byte{0, 0})
+		c.request(1, true, "x-sum", "1")
+	})
+	seed(func() {
+		_ = c.WriteGoAway(0, 0, nil)
+		_ = c.WriteRSTStream(1, 7)
+		_ = c.WriteWindowUpdate(1, 5)
+		_ = c.WriteSettings(xhttp2.Setting{ID: 3, Val: 1})
+	})
+	panics := 0
+	l := startLoop(f, func() { panics++ })
+	f.Fuzz(func(t *testing.T, frames []byte) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		go func() {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+			_, _ = conn.Write(frames)
+			_ = conn.(*net.TCPConn).CloseWrite()
+			_, _ = io.Copy(io.Discard, conn)
+		}()
+		onTask(l, func(task *loop.Task) {
+			d, err := dialer(listener.Addr().(*net.TCPAddr).AddrPort(), nil)(task)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c := NewClient(task, d.Raw, d.Conn, Limits{}, nil)
+			k := c.Do(&Head{Method: "POST", Authority: []byte("a.test"), Target: []byte("/"), Read: 4 * time.Second}, false)
+			defer k.Close()
+			_ = k.Write([]byte("hello"))
+			if got := result(k); got == "ErrTimeout" {
+				t.Error("the exchange does not end")
+			}
+			checkResponse(t, &k.response, k.Trailer())
+			c.Close()
+		})
+		on(l, func() {
+			if panics > 0 {
+				t.Error("a task panicked")
+			}
+		})
+	})
+}
+
+// checkResponse holds a response against what the client promises.
+func checkResponse(t testing.TB, r *message.Response, trailer message.Header) {
+	if r.Status != 0 && (r.Status < 200 || r.Status > 999) || r.Length < -1 {
+		t.Errorf("status %d, length %d", r.Status, r.Length)
+	}
+	for _, h := range []message.Header{r.Header, trailer} {
+		for _, f := range h {
+			if len(f.Name) == 0 || bytes.ContainsAny(f.Name, "\r\n\x00 :") || bytes.ContainsAny(f.Value, "\r\n\x00") || connectionSpecific(f.Name) {
+				t.Errorf("field %q: %q", f.Name, f.Value)
+			}
+		}
+	}
+}

@@ -13,6 +13,9 @@ import (
 // Preface is what a client sends first, at the beginning of a connection (RFC 9113 3.4).
 const Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
+// freeExchanges bounds those that a connection keeps for further requests.
+const freeExchanges = 32
+
 // drainTime is how long requests are still taken after the first GOAWAY, as they may be on their way.
 const drainTime = time.Second
 
@@ -187,5 +190,7 @@ func (c *Conn) exchange() *exchange {
 	x.task = x.serve
 	return x
 }
+
+func (c *Conn) rest() { c.free = nil }
 
 func (c *Conn) ended() { c.free = nil }

@@ -8,7 +8,7 @@ import (
 )
 
 // keptBuffer is the largest buffer of a body that is kept for the next exchange.
-const keptBuffer = 64 << 10
+const keptBuffer = 16 << 10
 
 // owner is who a stream belongs to.
 type owner interface {
