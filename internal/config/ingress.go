@@ -144,6 +144,11 @@ func (c *Ingress) Validate() error {
 			fail("--%s=%s: %w", o.flag, o.value, err)
 		}
 	}
+	for _, o := range []namedObject{{"publish-service", c.Status.Service}, {"default-backend-service", c.Objects.DefaultBackend}} {
+		if ref := RefOf(o.value); c.Watch.Namespace != "" && ref.Name != "" && ref.Namespace != c.Watch.Namespace {
+			fail("--%s=%s is not read because of --watch-namespace=%s: name one in that namespace", o.flag, o.value, c.Watch.Namespace)
+		}
+	}
 	errs = append(errs, c.validateListen(), c.validateStatus())
 	return errors.Join(errs...)
 }

@@ -20,6 +20,8 @@ func TestIngressValidation(t *testing.T) {
 	}{
 		"engine":                {func(c *Ingress) { c.Engine = "apache" }, "--engine=apache"},
 		"HTTP/3 by nginx":       {func(c *Ingress) { c.Engine, c.Listen.HTTP3 = EngineNginx, true }, "--enable-http3"},
+		"Service elsewhere":     {func(c *Ingress) { c.Watch.Namespace, c.Status.Service = "shop", "ingress/entry" }, "--publish-service=ingress/entry is not read"},
+		"Service there":         {func(c *Ingress) { c.Watch.Namespace, c.Status.Service = "shop", "shop/entry" }, ""},
 		"no controller":         {func(c *Ingress) { c.Classes.Controllers = nil }, "--controller-class"},
 		"controller":            {func(c *Ingress) { c.Classes.Controllers = []string{"nginx"} }, "--controller-class=nginx"},
 		"by name, without one":  {func(c *Ingress) { c.Classes.ByName, c.Classes.Name = true, "" }, "--ingress-class"},

@@ -122,7 +122,7 @@ func New(cfg Config, deps Deps) (*Entry, error) {
 	}
 	references := func(i *model.Ingress) []need { return needsOf(deps.Routes.References(i), deps.Routes.ConfigMaps(i)) }
 	return &Entry{
-		cfg: cfg, deps: deps, metrics: m, reports: newReports(deps.Events), inForce: make(chan struct{}),
+		cfg: cfg, deps: deps, metrics: m, reports: newReports(deps.Events, deps.Log), inForce: make(chan struct{}),
 		selection: newSelection(cfg.Classes, cfg.Namespaces, references, deps.Source),
 	}, nil
 }
@@ -179,17 +179,17 @@ func (e *Entry) serve(ctx, work context.Context) error {
 	return e.deps.Engine.Run(engine)
 }
 
-// lead writes statuses and Events whenever this process leads, until ctx or work is done.
-func (e *Entry) lead(ctx, work context.Context) error {
+// lead writes statuses and Events whenever this process leads, until ending or work is done.
+func (e *Entry) lead(ending, work context.Context) error {
 	term, stop := context.WithCancel(work)
 	defer stop()
-	defer context.AfterFunc(ctx, stop)()
+	defer context.AfterFunc(ending, stop)()
 	run := func(ctx context.Context) error {
 		e.metrics.lead(true)
 		e.reports.lead(true)
 		defer e.metrics.lead(false)
 		defer e.reports.lead(false)
-		return e.write(ctx)
+		return e.write(ctx, func() bool { return ending.Err() != nil })
 	}
 	if e.deps.Lead == nil {
 		return run(term)
@@ -197,8 +197,9 @@ func (e *Entry) lead(ctx, work context.Context) error {
 	return e.deps.Lead(term, run)
 }
 
-// write writes the status of Ingresses until ctx is done.
-func (e *Entry) write(ctx context.Context) error {
+// write writes the status of Ingresses until ctx is done. Where the entry is ending then, and not only its term, the last word is
+// that of Status.Close.
+func (e *Entry) write(ctx context.Context, ending func() bool) error {
 	if e.deps.Status == nil {
 		<-ctx.Done()
 		return nil
@@ -206,7 +207,7 @@ func (e *Entry) write(ctx context.Context) error {
 	if err := e.deps.Status.Run(ctx); err != nil {
 		return err
 	}
-	if !e.ending.Load() {
+	if !ending() {
 		return nil
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)

@@ -201,5 +201,8 @@ func TestEndingIsGraceful(t *testing.T) {
 		if err := <-b.ended; err != nil {
 			t.Error(err)
 		}
+		if b.status.ours != 1 || !b.status.closed {
+			t.Errorf("statuses: of %d Ingresses, closed: %t; want 1 and true", b.status.ours, b.status.closed)
+		}
 	})
 }

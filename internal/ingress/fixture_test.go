@@ -214,6 +214,28 @@ func (r *recorded) take() []string {
 	return out
 }
 
+// statuses keeps what it is told to write of.
+type statuses struct {
+	mu     sync.Mutex
+	ours   int
+	closed bool
+}
+
+func (s *statuses) Follow(ours model.Table[model.Ref, *model.Ingress], _ *model.Snapshot, _ model.Changes) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ours = ours.Len()
+}
+
+func (s *statuses) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+
+func (s *statuses) Close(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return nil
+}
+
 // bench is an entry at work.
 type bench struct {
 	t       *testing.T
@@ -221,6 +243,7 @@ type bench struct {
 	routes  *routes
 	engine  *engine
 	events  *recorded
+	status  *statuses
 	entry   *Entry
 	stop    context.CancelFunc
 	ended   chan error
@@ -229,7 +252,7 @@ type bench struct {
 // start runs an entry until the test ends, or stop. Change what it begins with by prepare.
 func start(t *testing.T, cfg Config, prepare func(*bench)) *bench {
 	t.Helper()
-	b := &bench{t: t, cluster: newCluster(), routes: &routes{}, engine: &engine{}, events: &recorded{}, ended: make(chan error, 1)}
+	b := &bench{t: t, cluster: newCluster(), routes: &routes{}, engine: &engine{}, events: &recorded{}, status: &statuses{}, ended: make(chan error, 1)}
 	if cfg.Classes.Controllers == nil {
 		cfg.Classes = DefaultClasses()
 	}
@@ -237,7 +260,7 @@ func start(t *testing.T, cfg Config, prepare func(*bench)) *bench {
 		prepare(b)
 	}
 	entry, err := New(cfg, Deps{
-		Source: b.cluster, Snapshots: b.cluster, Routes: b.routes, Engine: b.engine, Events: b.events,
+		Source: b.cluster, Snapshots: b.cluster, Routes: b.routes, Engine: b.engine, Events: b.events, Status: b.status,
 		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package ingress
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type recorder interface {
 // reports tells users what has become of their objects, by Events. Of several replicas only the leader speaks.
 type reports struct {
 	events recorder
+	log    *slog.Logger
 	wake   chan struct{}
 
 	mu sync.Mutex
@@ -50,8 +52,8 @@ type report struct {
 	reason, message string
 }
 
-func newReports(r recorder) *reports {
-	return &reports{events: r, wake: make(chan struct{}, 1), problems: map[subject][]route.Problem{}}
+func newReports(r recorder, log *slog.Logger) *reports {
+	return &reports{events: r, log: log, wake: make(chan struct{}, 1), problems: map[subject][]route.Problem{}}
 }
 
 // lead says whether this process is the one to speak. A new leader says all that is wrong, and which Ingresses without an address
@@ -108,6 +110,10 @@ func (r *reports) warn(of subject, before, now []route.Problem) {
 		known[p] = true
 	}
 	for _, p := range now {
+		if !known[p] && of.ref == (model.Ref{}) { // the entry as a whole, which is no object
+			known[p] = true
+			r.log.Warn("not honoured", "reason", p.Reason, "message", p.Message)
+		}
 		if !known[p] {
 			known[p] = true
 			r.say(report{events.Subject{Kind: of.kind, Ref: of.ref, UID: r.uid(of)}, true, p.Reason, p.Message})
