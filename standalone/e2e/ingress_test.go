@@ -129,10 +129,7 @@ func TestIngress(t *testing.T) {
 	startEntry(t)
 	ns := shared.namespace(t)
 	cert, key, roots := certificate(t, "secure.test", "grpc.test")
-	_, err := shared.client(t).CoreV1().Secrets(ns).Create(t.Context(), &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: "secure"}, Type: corev1.SecretTypeTLS, StringData: map[string]string{"tls.crt": cert, "tls.key": key},
-	}, metav1.CreateOptions{})
-	if err != nil {
+	if _, err := shared.client(t).CoreV1().Secrets(ns).Create(t.Context(), tlsSecret(cert, key), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	shared.apply(t, ns, strings.ReplaceAll(backends, "NAME", "front")+strings.ReplaceAll(backends, "NAME", "cart")+routes)
@@ -144,8 +141,12 @@ func TestIngress(t *testing.T) {
 	t.Run("TLS", func(t *testing.T) { checkTLS(t, v) })
 	t.Run("WebSocket", func(t *testing.T) { checkWebSocket(t, v) })
 	t.Run("gRPC", func(t *testing.T) { checkGRPC(t, v) })
+	lasting := openWebSocket(t, v, "ws://cart.test/ws")
+	answersWebSocket(t, lasting, "cart-", "before")
 	t.Run("status and Events", func(t *testing.T) { checkStatus(t, ns) })
 	t.Run("a bad Ingress", func(t *testing.T) { checkBadIngress(t, v, ns) })
+	t.Run("a new certificate", func(t *testing.T) { checkNewCertificate(t, v, ns) })
+	t.Run("no change cuts a WebSocket", func(t *testing.T) { answersWebSocket(t, lasting, "cart-", "after") })
 	t.Run("routes and why", func(t *testing.T) { checkExplanation(t, ns) })
 	t.Run("rolling updates", func(t *testing.T) { checkRollingUpdates(t, v, ns) })
 }
@@ -183,25 +184,54 @@ func checkTLS(t *testing.T, v visitor) {
 }
 
 func checkWebSocket(t *testing.T, v visitor) {
-	dialer := websocket.Dialer{NetDialContext: v.dial, TLSClientConfig: &tls.Config{RootCAs: v.roots}, HandshakeTimeout: 10 * time.Second}
 	for _, url := range []string{"ws://shop.test/ws", "wss://secure.test/ws"} {
-		conn, _, err := dialer.DialContext(t.Context(), url, nil)
-		if err != nil {
-			t.Fatalf("%s: %v", url, err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
+		conn := openWebSocket(t, v, url)
 		for i := range 3 {
-			text := fmt.Sprintf("hello %d", i)
-			if err := conn.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
-				t.Fatal(err)
-			}
-			_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-			_, got, err := conn.ReadMessage()
-			if err != nil || !strings.HasPrefix(string(got), "front-") || !strings.HasSuffix(string(got), text) {
-				t.Errorf("%s: %q comes back as %q, %v", url, text, got, err)
-			}
+			answersWebSocket(t, conn, "front-", fmt.Sprintf("hello %d", i))
 		}
 	}
+}
+
+func openWebSocket(t *testing.T, v visitor, url string) *websocket.Conn {
+	t.Helper()
+	dialer := websocket.Dialer{NetDialContext: v.dial, TLSClientConfig: &tls.Config{RootCAs: v.roots}, HandshakeTimeout: 10 * time.Second}
+	conn, _, err := dialer.DialContext(t.Context(), url, nil)
+	if err != nil {
+		t.Fatalf("%s: %v", url, err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// answersWebSocket sends a text, and expects it back from a pod whose name begins like that.
+func answersWebSocket(t *testing.T, conn *websocket.Conn, pod, text string) {
+	t.Helper()
+	if err := conn.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_, got, err := conn.ReadMessage()
+	if err != nil || !strings.HasPrefix(string(got), pod) || !strings.HasSuffix(string(got), text) {
+		t.Errorf("%q comes back as %q, %v", text, got, err)
+	}
+}
+
+func tlsSecret(cert, key string) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "secure"}, Type: corev1.SecretTypeTLS, StringData: map[string]string{"tls.crt": cert, "tls.key": key},
+	}
+}
+
+// checkNewCertificate replaces the certificate in the Secret.
+func checkNewCertificate(t *testing.T, v visitor, ns string) {
+	cert, key, roots := certificate(t, "secure.test", "grpc.test")
+	if _, err := shared.client(t).CoreV1().Secrets(ns).Update(t.Context(), tlsSecret(cert, key), metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	v.roots = roots
+	eventually(t, "the new certificate", func() error {
+		return answeredWith(v.client(t), "https://secure.test/pod", http.StatusOK, "front-")
+	})
 }
 
 func checkGRPC(t *testing.T, v visitor) {
