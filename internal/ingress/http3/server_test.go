@@ -70,7 +70,7 @@ func start(t *testing.T, limits Limits, handler func(*loop.Task, message.Stream)
 		cancel()
 		<-ended
 	})
-	return &http.Client{Transport: transport, Timeout: 10 * time.Second}, "https://" + socket.LocalAddr().String(), s
+	return &http.Client{Transport: transport, Timeout: 30 * time.Second}, "https://" + socket.LocalAddr().String(), s
 }
 
 func certificate(t *testing.T) tls.Certificate {
@@ -144,7 +144,7 @@ func TestBodies(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
-			sent := make([]byte, 1+i*77777)
+			sent := make([]byte, 1+i*22222)
 			_, _ = rand.Read(sent)
 			request, _ := http.NewRequest("POST", url, io.NopCloser(bytes.NewReader(sent)))
 			request.Trailer = http.Header{"X-Sum": {"abc"}}
