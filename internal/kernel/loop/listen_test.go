@@ -1,8 +1,10 @@
 package loop
 
 import (
+	"errors"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -87,5 +89,46 @@ func TestCloseAcceptsTheQueue(t *testing.T) {
 	}
 	if _, err := net.Dial("tcp", s.Addr().String()); err == nil {
 		t.Error("accepts after Close")
+	}
+}
+
+// TestNoDescriptorsLeft has a connection come when the process has no file descriptor for it: it is served when there is one again.
+func TestNoDescriptorsLeft(t *testing.T) {
+	refused := make(chan error, 100)
+	l := start(t, Config{})
+	s := listenOn(t, l, ListenConfig{Refused: func(err error) { refused <- err }}, echo)
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := syscall.Rlimit{Cur: 0, Max: limit.Max}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) }()
+	if err := syscall.Connect(fd, &syscall.SockaddrInet4{Port: int(s.Addr().Port()), Addr: s.Addr().Addr().As4()}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-refused:
+		if !errors.Is(err, syscall.EMFILE) {
+			t.Errorf("refused with %v, want EMFILE", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("nothing was refused")
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := syscall.Write(fd, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := syscall.Read(fd, make([]byte, 1)); n != 1 || err != nil {
+		t.Errorf("%d bytes, %v; want the connection to be served", n, err)
 	}
 }
