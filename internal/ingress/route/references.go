@@ -13,7 +13,7 @@ const (
 	ReasonConflict    = "PathConflict"
 	ReasonHost        = "HostConflict"
 	ReasonPath        = "InvalidPath"
-	ReasonPattern     = "UnsupportedPattern"
+	ReasonPattern     = settings.ReasonPattern
 	ReasonBackend     = "BackendNotFound"
 	ReasonCertificate = "BadCertificate"
 	ReasonSecret      = "BadSecret"

@@ -324,7 +324,7 @@ func tlsVersions(list string) (lowest, highest uint16) {
 func (p *parser) ciphers(name, list string) []uint16 {
 	suites, unknown := parseCiphers(list)
 	if len(unknown) > 0 {
-		p.problem(Lost, ReasonIgnored, name, "%s has no meaning in crypto/tls, and is left out; cipher suites of TLS 1.2 count, "+
+		p.problem(Lost, ReasonRefused, name, "%s has no meaning in crypto/tls, and is left out; cipher suites of TLS 1.2 count, "+
 			"such as ECDHE-RSA-AES128-GCM-SHA256", strings.Join(unknown, ":"))
 	}
 	return suites

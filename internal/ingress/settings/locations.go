@@ -205,7 +205,11 @@ func (p *parser) aliases(value string) {
 		seen[word] = true
 		a, err := ParseAlias(word)
 		if err != nil {
-			p.problem(Lost, ReasonInvalid, "server-alias", "%s; this alias has no effect", err)
+			reason := ReasonInvalid
+			if strings.HasPrefix(word, "~") {
+				reason = ReasonPattern
+			}
+			p.problem(Lost, reason, "server-alias", "%s; this alias has no effect", err)
 			continue
 		}
 		p.out.Aliases = append(p.out.Aliases, a)

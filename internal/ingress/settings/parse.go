@@ -32,6 +32,8 @@ const (
 	ReasonSnippet   = "UnsupportedSnippet"
 	ReasonPath      = "InvalidPath"
 	ReasonOption    = "InvalidOption"
+	// ReasonPattern is for patterns of PCRE that RE2 does not have.
+	ReasonPattern = "UnsupportedPattern"
 )
 
 // Env is what Parse knows beside the Ingress.
@@ -172,7 +174,7 @@ func consequence(e Effect) string {
 func shorten(s string) string {
 	const most = 80
 	if len(s) > most {
-		return s[:most] + "…"
+		return strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return s
 }

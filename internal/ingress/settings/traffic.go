@@ -212,7 +212,7 @@ func (p *parser) canary() {
 	if p.text("canary-by-header-pattern", &pattern) && c.HeaderValue == "" {
 		re, err := regexp.Compile(pattern)
 		if err != nil {
-			p.problem(Lost, ReasonInvalid, "canary-by-header-pattern", "%s; no value matches until it is mended", err)
+			p.problem(Lost, ReasonPattern, "canary-by-header-pattern", "%s; no value matches until it is mended", err)
 			re = regexp.MustCompile(`[^\x00-\x{10FFFF}]`)
 		}
 		c.Pattern = re
