@@ -54,3 +54,5 @@ func TestFastCGI(t *testing.T) { enginetest.FastCGI(t, start()) }
 func TestUpstreams(t *testing.T) { enginetest.Upstreams(t, start()) }
 
 func TestClients(t *testing.T) { enginetest.Clients(t, start()) }
+
+func TestBackendTLS(t *testing.T) { enginetest.BackendTLS(t, start()) }
