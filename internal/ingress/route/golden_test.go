@@ -83,3 +83,42 @@ func dump(table *route.Table, problems []route.Problem) string {
 	}
 	return b.String()
 }
+
+// TestHost has who serves a name, by the golden manifests: hosts, wildcards for one label, aliases, redirects.
+func TestHost(t *testing.T) {
+	names, _ := route.Build(read(t, "testdata/golden/names.yaml"), config())
+	paths, _ := route.Build(read(t, "testdata/golden/paths.yaml"), config())
+	for _, c := range []struct {
+		table      *route.Table
+		name, want string
+	}{
+		{names, "first.example.com", "first.example.com"},
+		{names, "alias.example.com", "first.example.com"},
+		{names, "taken.example.com", "taken.example.com"},
+		{names, "x.y.deep.example.com", "first.example.com"},
+		{names, "deep.example.com", ""},
+		{names, "dot.example.com", "first.example.com"},
+		{names, "a.b.dot.example.com", "first.example.com"},
+		{names, "www12.example.com", "first.example.com"},
+		{names, "www.first.example.com", "www.first.example.com"},
+		{names, "www.taken.example.com", "www.taken.example.com"},
+		{names, "nobody.example.com", ""},
+		{names, "", ""},
+		{paths, "shop.example.com", "shop.example.com"},
+		{paths, "x.example.com", "*.example.com"},
+		{paths, "x.y.example.com", ""},
+		{paths, "example.com", ""},
+		{paths, ".example.com", ""},
+	} {
+		h := c.table.Host(c.name)
+		if h.Name != c.want {
+			t.Errorf("Host(%q) is %q, want %q", c.name, h.Name, c.want)
+		}
+		if h.Match("/any/path") == nil || h.Match("/") == nil {
+			t.Errorf("Host(%q) has no location for every path", c.name)
+		}
+	}
+	if www := names.Host("www.first.example.com").WWW; www != "first.example.com" {
+		t.Errorf("www.first.example.com is redirected to %q", www)
+	}
+}
