@@ -15,7 +15,7 @@ import (
 func TestEveryProxyModeServesTheExample(t *testing.T) {
 	c := unusedDirectory(t)
 	corefile := filepath.Join(t.TempDir(), "Corefile")
-	if err := os.WriteFile(corefile, []byte(".:53 {\n    kubernetes cluster.local\n    hosts {\n        192.0.2.9 fixed.example\n    }\n}\n"), 0o644); err != nil {
+	if err := os.WriteFile(corefile, []byte(".:53 {\n    kubernetes cluster.local\n    hosts {\n        192.0.2.9 fixed.example\n        fallthrough\n    }\n}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	c.must(t, "up", "--proxy-mode", "auto", "--corefile", corefile, "--timeout", patience.String())
