@@ -40,7 +40,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each system has its turn with each load")
 	flag.DurationVar(&o.length, "length", 2*time.Second, "how long a turn is")
 	flag.StringVar(&o.out, "out", filepath.Join("bench", "out"), "directory of the results")
-	flag.StringVar(&o.only, "only", "", "only loads whose name begins so, or \"changes\"")
+	flag.StringVar(&o.only, "only", "", "only the load of that name, or those whose name begins so, or \"changes\"")
 	flag.BoolVar(&o.agent, "agent", false, "what the benchmark starts itself with: the native engine")
 	flag.IntVar(&o.ingresses, "ingresses", 1, "with -agent: how many Ingresses there are")
 	flag.StringVar(&o.http, "http", "", "with -agent: address without TLS")

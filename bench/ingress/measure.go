@@ -55,8 +55,10 @@ func (r *results) measure(ctx context.Context, o options, dir string, ingresses 
 
 // wanted are the loads for so many Ingresses.
 func (o options) wanted(ingresses int) []load {
-	return slices.DeleteFunc(loads(), func(l load) bool {
-		return ingresses > 1 && !l.wide || !strings.HasPrefix(l.name, o.only)
+	all := loads()
+	exact := slices.ContainsFunc(all, func(l load) bool { return l.name == o.only })
+	return slices.DeleteFunc(all, func(l load) bool {
+		return ingresses > 1 && !l.wide || exact && l.name != o.only || !strings.HasPrefix(l.name, o.only)
 	})
 }
 
