@@ -202,9 +202,11 @@ func TestCookiesAreJoined(t *testing.T) {
 	c.request(1, true, get("cookie", "a=1", "x-a", "2", "cookie", "b=3", "cookie", "c=4", "te", "trailers")...)
 	c.outcome()
 	want := message.Header{{Name: []byte("cookie"), Value: []byte("a=1; b=3; c=4")}, {Name: []byte("x-a"), Value: []byte("2")}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
+	on(s.loop, func() {
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
 }
 
 // TestWebSocket opens a tunnel as RFC 8441 says, to a handler that knows upgrades of HTTP/1.1 only.

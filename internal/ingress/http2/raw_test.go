@@ -53,7 +53,7 @@ func connectRaw(t testing.TB, s *testServer) *rawClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	c := &rawClient{t: t, conn: conn, Framer: xhttp2.NewFramer(conn, conn)}
 	c.AllowIllegalWrites = true
 	c.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
