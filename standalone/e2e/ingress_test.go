@@ -147,6 +147,7 @@ func TestIngress(t *testing.T) {
 	t.Run("a bad Ingress", func(t *testing.T) { checkBadIngress(t, v, ns) })
 	t.Run("a new certificate", func(t *testing.T) { checkNewCertificate(t, v, ns) })
 	t.Run("no change cuts a WebSocket", func(t *testing.T) { answersWebSocket(t, lasting, "cart-", "after") })
+	_ = lasting.Close() // an entry that ends would wait for it
 	t.Run("routes and why", func(t *testing.T) { checkExplanation(t, ns) })
 	t.Run("rolling updates", func(t *testing.T) { checkRollingUpdates(t, v, ns) })
 }
