@@ -21,7 +21,8 @@ const (
 	ReasonStream      = "StreamNotServed"
 )
 
-// References returns the Secrets that an Ingress names, each once: of its tls section and of its annotations.
+// References returns the Secrets that an Ingress names, each once: of its tls section and of its annotations. Those of other namespaces
+// are left out, unless the ConfigMap of the entry admits them.
 func (b *Builder) References(ing *model.Ingress) []model.Ref {
 	global := b.global
 	if global == nil {
@@ -31,8 +32,11 @@ func (b *Builder) References(ing *model.Ingress) []model.Ref {
 	return secretsOf(ing, parsed)
 }
 
-// ConfigMaps returns the ConfigMaps that an Ingress names, each once.
-func (b *Builder) ConfigMaps(ing *model.Ingress) []model.Ref { return configMapsOf(ing) }
+// ConfigMaps returns the ConfigMaps that an Ingress names, each once, as References does Secrets.
+func (b *Builder) ConfigMaps(ing *model.Ingress) []model.Ref {
+	all := b.global != nil && b.global.Policy.CrossNamespace
+	return slices.DeleteFunc(settings.References(ing), func(ref model.Ref) bool { return !all && ref.Namespace != ing.Ref.Namespace })
+}
 
 func secretsOf(ing *model.Ingress, s *settings.Settings) []model.Ref {
 	var out []model.Ref
@@ -53,8 +57,6 @@ func secretsOf(ing *model.Ingress, s *settings.Settings) []model.Ref {
 	add(s.BackendTLS.Secret)
 	return out
 }
-
-func configMapsOf(ing *model.Ingress) []model.Ref { return settings.References(ing) }
 
 func itoa(n int) string     { return strconv.Itoa(n) }
 func quote(s string) string { return strconv.Quote(s) }

@@ -53,7 +53,7 @@ func (b *Builder) compile(ing *model.Ingress, d *dirty) *state {
 	s := &state{ing: ing}
 	parsed, problems := settings.Parse(ing, settings.Env{Global: b.global, ConfigMap: b.configMap})
 	s.settings = parsed
-	s.secrets, s.configMaps = secretsOf(ing, parsed), configMapsOf(ing)
+	s.secrets, s.configMaps = secretsOf(ing, parsed), settings.References(ing)
 	for _, p := range problems {
 		b.settingsProblem(s, p)
 	}
