@@ -65,11 +65,6 @@ func appendFrameHeader(b []byte, h frameHeader) []byte {
 		byte(h.streamID>>24), byte(h.streamID>>16), byte(h.streamID>>8), byte(h.streamID))
 }
 
-// setLength writes the length of a payload into the header of its frame.
-func setLength(header []byte, n int) {
-	header[0], header[1], header[2] = byte(n>>16), byte(n>>8), byte(n)
-}
-
 func appendReset(b []byte, id uint32, code Code) []byte {
 	b = appendFrameHeader(b, frameHeader{length: 4, typ: frameReset, streamID: id})
 	return binary.BigEndian.AppendUint32(b, uint32(code))
