@@ -28,9 +28,14 @@ func newAccessLog(w io.Writer) *accessLog {
 	if w == nil {
 		return nil
 	}
-	l := &accessLog{to: w, chunks: make(chan []byte, logChunks), done: make(chan struct{})}
-	go l.write()
-	return l
+	return &accessLog{to: w, chunks: make(chan []byte, logChunks), done: make(chan struct{})}
+}
+
+// start starts to write, until close is called.
+func (l *accessLog) start() {
+	if l != nil {
+		go l.write()
+	}
 }
 
 func (l *accessLog) write() {

@@ -117,6 +117,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err := e.listen3(); err != nil {
 		return err
 	}
+	e.access.start()
 	var running sync.WaitGroup
 	for _, w := range e.workers {
 		running.Go(func() {
