@@ -3,12 +3,14 @@ package enginetest
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -85,6 +87,7 @@ func Upstreams(t *testing.T, start Start) {
 	t.Run("a response that breaks off", func(t *testing.T) { brokenResponse(t, start) })
 	t.Run("interim responses", func(t *testing.T) { interimResponses(t, start) })
 	t.Run("a body in a file", func(t *testing.T) { bodyInFile(t, start) })
+	t.Run("large responses", func(t *testing.T) { largeResponses(t, start) })
 	t.Run("answers", func(t *testing.T) { Run(t, start, answers(t)) })
 }
 
@@ -212,6 +215,28 @@ func bodyInFile(t *testing.T, start Start) {
 	seen := e.Seen("web")
 	if len(seen) != 1 || seen[0].Body != body || seen[0].Length != int64(len(body)) {
 		t.Errorf("%d requests; the body came otherwise than it was sent", len(seen))
+	}
+}
+
+// largeResponses compares what comes of a large body, of known length and in chunks, by all ways to the client.
+func largeResponses(t *testing.T, start Start) {
+	start.skip(t)
+	body := make([]byte, 5<<20+17)
+	_, _ = rand.Read(body)
+	addr := server(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/sized" {
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		}
+		_, _ = w.Write(body)
+	})
+	e := Serve(t, start, Case{Manifest: ingress("large", "large.example", "large"), Servers: map[string]netip.AddrPort{"large": addr}})
+	for _, target := range []string{"/sized", "/chunked"} {
+		for _, s := range []Step{{}, {TLS: true}, {TLS: true, HTTP2: true}} {
+			s.Host, s.Target = "large.example", target
+			if a := e.Do(t, s); a.response.StatusCode != 200 || a.body != string(body) {
+				t.Errorf("%s, TLS %v, HTTP/2 %v: %s, %d bytes that differ from %d", target, s.TLS, s.HTTP2, a.response.Status, len(a.body), len(body))
+			}
+		}
 	}
 }
 
