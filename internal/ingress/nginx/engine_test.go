@@ -65,6 +65,7 @@ var differs = map[string]string{
 	"framing/an expectation that is not known":   "nginx ignores it",
 	"plain.test_with_TLS_false":                  "nginx has no HTTP/2 without TLS beside HTTP/1.1 on one port",
 	"secure.test_with_TLS_false":                 "nginx has no HTTP/2 without TLS beside HTTP/1.1 on one port",
+	"a_server_that_leaves":                       "nginx does not try a call again",
 	"slow.test":                                  "nginx's own answers to gRPC are HTTP's",
 	"small.test":                                 "nginx's own answers to gRPC are HTTP's",
 	"HTTP/1.1":                                   "nginx closes a tunnel when one side has ended",

@@ -144,9 +144,11 @@ func (r *renderer) fastCGI(l *route.Location) ([]directive, error) {
 		{"SERVER_NAME", "$host"},
 		{"HTTP_X_REQUEST_ID", "$switchyard_request_id"},
 		{"HTTP_PROXY", `""`},
+		{"REDIRECT_STATUS", "200"}, // without which PHP refuses to run
 	} {
 		list = append(list, d("fastcgi_param", key(p[0]), key(p[1])))
 	}
+	list = append(list, d("fastcgi_param", key("HTTPS"), key("$https"), key("if_not_empty")))
 	if index := l.Settings.Upstream.FastCGI.Index; index != "" {
 		list = append(list, d("fastcgi_index", literal(index)))
 	}

@@ -249,7 +249,9 @@ func nextUpstream(n settings.NextUpstream) []arg {
 		on   settings.NextCondition
 		name string
 	}{
-		{settings.NextError, "error"}, {settings.NextTimeout, "timeout"}, {settings.NextInvalidHeader, "invalid_header"},
+		{settings.NextError, "error"},
+		{settings.NextTimeout, "timeout"},
+		{settings.NextInvalidHeader, "invalid_header"},
 		{settings.NextNonIdempotent, "non_idempotent"},
 	} {
 		if n.On&c.on != 0 {
