@@ -56,7 +56,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "switchyard",
-		Short: "The Service layer of Kubernetes in one program",
+		Short: "The Service and Ingress layer of Kubernetes in one program",
 		Args:  cobra.NoArgs,
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 		// Main prints errors, once and in our words.
