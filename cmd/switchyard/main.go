@@ -1,4 +1,4 @@
-// Command switchyard is the Service layer of Kubernetes in one program.
+// Command switchyard is the Service and Ingress layer of Kubernetes in one program.
 package main
 
 import (
