@@ -49,7 +49,7 @@ func agent(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	c := &cluster{engine: engine, builder: route.New(route.Config{}), behind: addrs[2]}
+	c := &cluster{engine: engine, builder: route.New(route.Config{ConfigMap: configMap()}), behind: addrs[2]}
 	c.fill(o.ingresses)
 	if err := c.apply(ctx, model.Changes{All: true}); err != nil {
 		return err

@@ -17,8 +17,14 @@ func hostOf(n int) string { return fmt.Sprintf("h%d.example", n) }
 
 func refOf(n int) model.Ref { return model.Ref{Namespace: "bench", Name: fmt.Sprintf("h%d", n)} }
 
-// fill makes n Ingresses.
+// configMap is the entry's.
+func configMap() model.Ref { return model.Ref{Namespace: "bench", Name: "entry"} }
+
+// fill makes n Ingresses, and has connections carry any number of requests, as those of the others do.
 func (c *cluster) fill(n int) {
+	c.snapshot.ConfigMaps = c.snapshot.ConfigMaps.With(configMap(), &model.ConfigMap{
+		Ref: configMap(), Data: map[string]string{"keep-alive-requests": "1000000000", "upstream-keepalive-requests": "1000000000"},
+	})
 	for i := range n {
 		c.addService(i)
 		c.addIngress(i, hostOf(i), nil)
