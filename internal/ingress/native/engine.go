@@ -141,6 +141,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.access.close()
 	close(e.ended)
 	e.http3.close()
+	e.current.Load().closeTracer()
 	return nil
 }
 

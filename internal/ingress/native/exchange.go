@@ -9,6 +9,7 @@ import (
 	"github.com/switchyard-net/switchyard/internal/ingress/message"
 	"github.com/switchyard-net/switchyard/internal/ingress/policy"
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
+	"github.com/switchyard-net/switchyard/internal/ingress/trace"
 	"github.com/switchyard-net/switchyard/internal/kernel/loop"
 )
 
@@ -34,6 +35,7 @@ type exchange struct {
 	own     message.Response
 
 	record record
+	span   *trace.Span // nil: the request is not traced
 }
 
 // watched is a message.Stream that tells when its client has left.
@@ -63,7 +65,7 @@ func (e *exchange) release() {
 	e.task, e.stream, e.request, e.generation, e.place, e.policy = nil, nil, nil, nil, nil, nil
 	e.passing, e.record = passing{}, record{attempts: e.record.attempts[:0]}
 	e.own = message.Response{Header: e.own.Header[:0]}
-	e.upstream = nil
+	e.upstream, e.span = nil, nil
 	if len(e.w.free) < freeExchanges {
 		e.w.free = append(e.w.free, e)
 	}
@@ -96,6 +98,7 @@ func (e *exchange) serve() {
 	e.place, e.policy = p, p.policy
 	e.x.Request, e.x.Engine, e.x.Host, e.x.Location, e.x.Pools = r, e, host, location, e.generation.table
 	e.generation.entry.Begin(&e.x)
+	e.beginSpan()
 	switch {
 	case r.Method == "TRACE":
 		e.answer(405)

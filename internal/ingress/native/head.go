@@ -24,7 +24,7 @@ func (e *exchange) appendHead(b []byte, streamed bool) []byte {
 	b = e.appendOurs(b)
 	for i := range e.request.Header {
 		f := &e.request.Header[i]
-		if !ours(f.Name) && (len(x.Edits) == 0 || !x.Edits.Has(f.Name)) {
+		if !ours(f.Name) && (e.span == nil || !e.span.Owns(f.Name)) && (len(x.Edits) == 0 || !x.Edits.Has(f.Name)) {
 			b = appendField(b, f.Name, f.Value)
 		}
 	}
@@ -72,6 +72,10 @@ func (e *exchange) appendOurs(b []byte) []byte {
 	client := x.Client.AppendTo(e.address[:0])
 	if !e.generation.table.Global.NoRequestID {
 		b = e.appendOur(b, "X-Request-ID", e.request.ID)
+	}
+	if e.span != nil {
+		b = e.appendOur(b, "traceparent", e.span.Parent)
+		b = e.appendOur(b, "tracestate", e.span.State)
 	}
 	b = e.appendOur(b, "X-Real-IP", client)
 	b = e.appendForwardedFor(b, client)

@@ -32,4 +32,5 @@ func (r *record) add(e *balance.Endpoint, status int, took time.Duration) {
 func (e *exchange) finish() {
 	e.count()
 	e.log()
+	e.endSpan()
 }

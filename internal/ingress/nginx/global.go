@@ -27,6 +27,9 @@ func (r *renderer) global() []directive {
 	list = append(list, r.tls(&g.TLS)...)
 	list = append(list, r.resolvers()...)
 	list = append(list, r.accessLog(&g.Log)...)
+	if g.Defaults.Trace.On {
+		r.problems = append(r.problems, entryProblem("enable-opentelemetry: "+noSpans+" (with --engine=native it would work)"))
+	}
 	list = append(list, r.gzip(&g.Gzip)...)
 	for _, p := range g.Block.Sources {
 		list = append(list, d("deny", prefix(p)))
@@ -89,6 +92,9 @@ func (r *renderer) resolvers() []directive {
 	}
 	return []directive{d("resolver", args...), d("resolver_timeout", key("5s"))}
 }
+
+// noSpans is why requests are not traced.
+const noSpans = "nginx makes no spans; what a client sends as traceparent goes on to the backend"
 
 // accessLog renders the format of the log, which goes to nginx's standard output.
 func (r *renderer) accessLog(l *settings.Log) []directive {

@@ -98,6 +98,9 @@ func (r *renderer) body(h *route.Host, l *route.Location) ([]directive, error) {
 	if l.Settings.NoAccessLog {
 		list = append(list, d("access_log", key("off")))
 	}
+	if l.Settings.Trace.On && !r.in.Table.Global.Defaults.Trace.On {
+		r.problem(l.Ingress, "enable-opentelemetry", noSpans)
+	}
 	return append(list, r.target(l)...), nil
 }
 

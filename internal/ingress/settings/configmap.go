@@ -25,6 +25,7 @@ func Default() *Global {
 		RealIP:   RealIP{Header: "X-Forwarded-For", ProxyTimeout: 5 * time.Second},
 		Gzip:     Gzip{Level: 1, MinLength: 256, Types: strings.Fields(gzipTypes)},
 		Stream:   Stream{Timeout: 10 * time.Minute, Next: true, NextTimeout: 10 * time.Minute, NextTries: 3, Responses: 1},
+		Tracing:  defaultTracing(),
 	}
 	g.TLS.MinVersion, g.TLS.MaxVersion = tlsVersions("TLSv1.2 TLSv1.3")
 	g.NoTLSRedirect = []string{"/.well-known/acme-challenge"}

@@ -20,6 +20,7 @@ type Global struct {
 	Gzip     Gzip
 	Log      Log
 	Stream   Stream
+	Tracing  Tracing
 	// NoTLSRedirect and NoAuth are prefixes of paths that are not redirected to https, and not asked for authentication.
 	NoTLSRedirect, NoAuth []string
 	// Auth is global-auth-url and its family, for locations that do not opt out; nil: off. AuthProblem is why it is asked for but cannot

@@ -55,6 +55,7 @@ func globalKeys() map[string]globalKey {
 	maps.Copy(out, clientKeys())
 	maps.Copy(out, serverKeys())
 	maps.Copy(out, trafficKeys())
+	maps.Copy(out, tracingKeys())
 	for note, names := range ignoredKeys() {
 		for _, name := range strings.Fields(names) {
 			out[name] = globalKey{verdict: Ignored, note: note}
@@ -319,6 +320,7 @@ func ignoredKeys() map[string]string {
 		"the header Server of backends passes; `hide-headers: Server` takes it out": `allow-backend-server-header`,
 		"TCP and UDP services have no access log":                                   `disable-stream-access-log`,
 		"clients without gzip do not ask for it":                                    `gzip-disable`,
+		"spans are set up by the other keys, without a file":                        `opentelemetry-config`,
 	}
 }
 
@@ -329,9 +331,7 @@ func refusedKeys() map[string]string {
 		noSecurity:                             `enable-modsecurity enable-owasp-modsecurity-crs modsecurity-snippet`,
 		"use gzip":                             `enable-brotli brotli-level brotli-min-length brotli-types`,
 		"locations of addresses are not known": `use-geoip2 geoip2-autoreload-in-minutes`,
-		"use the flags of the process, see `switchyard ingress --help`": `bind-address bind-address-ipv4 bind-address-ipv6 disable-ipv6 enable-syslog syslog-host syslog-port`,
-		noTraces: `enable-opentelemetry opentelemetry-config opentelemetry-operation-name opentelemetry-trust-incoming-span otlp-collector-host otlp-collector-port otel-service-name otel-sampler otel-sampler-ratio otel-sampler-parent-based otel-max-queuesize
-			otel-schedule-delay-millis otel-max-export-batch-size`,
+		"use the flags of the process, see `switchyard ingress --help`":                  `bind-address bind-address-ipv4 bind-address-ipv6 disable-ipv6 enable-syslog syslog-host syslog-port`,
 		"a name that is no token is always refused, as requests could be smuggled in it": `ignore-invalid-headers`,
 		"stapled answers are not fetched":                                                `enable-ocsp`,
 		"requests must not be replayed, which early data allows":                         `ssl-early-data`,

@@ -70,6 +70,7 @@ func Parse(ing *model.Ingress, env Env) (*Settings, []Problem) {
 	p.errors()
 	p.mirror()
 	p.host()
+	p.trace()
 	p.snippets()
 	return &p.out, p.problems
 }

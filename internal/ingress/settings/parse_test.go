@@ -45,6 +45,7 @@ var equal = cmp.Options{
 func open() *Global {
 	g := Default()
 	g.Policy = Policy{Risk: Critical, Snippets: true, StrictPaths: true, ResponseHeaders: []string{"X-Ok"}}
+	g.Tracing.Host = "collector"
 	return g
 }
 
@@ -132,6 +133,9 @@ func locationCases() []parseCase {
 		}},
 		{"enable-access-log=false; enable-global-auth=false", func(s *Settings) {
 			s.NoAccessLog, s.NoGlobalAuth = true, true
+		}},
+		{"enable-opentelemetry=true; opentelemetry-operation-name=op-1; opentelemetry-trust-incoming-span=false", func(s *Settings) {
+			s.Trace = Trace{On: true, Untrusted: true, Operation: "op-1"}
 		}},
 	}
 }

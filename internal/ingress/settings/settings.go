@@ -36,6 +36,8 @@ type Settings struct {
 	Passthrough bool
 	// NoAccessLog leaves the requests out of the access log.
 	NoAccessLog bool
+	// Trace is for engines that have a span made.
+	Trace Trace
 }
 
 // Rewrite is how the path changes on its way to the backend.

@@ -32,7 +32,6 @@ var table = sync.OnceValue(func() *annotations {
 const (
 	oneByOne   = "each request has a connection of its own"
 	noSecurity = "requests are not inspected: put a web application firewall before or behind the entry"
-	noTraces   = "the entry makes no spans; an incoming traceparent goes on to the backend"
 	onlyNginx  = "with `--engine=nginx`; the native engine sends responses as backends make them"
 	streamed   = "the native engine always sends responses as they come"
 )
@@ -120,15 +119,9 @@ func (r *rules) traffic() []Spec {
 		{Name: "mirror-target", Group: "Mirror", Risk: High, valid: r.isName, invalid: Lost},
 		{Name: "enable-access-log", Group: "Logs", valid: isBool, invalid: Lost},
 		{Name: "enable-rewrite-log", Group: "Logs", Verdict: Ignored, Note: "`ingress routes --explain` shows rewrites", valid: isBool, invalid: Lost},
-		{Name: "enable-opentelemetry", Group: "Opentelemetry", Verdict: NotHonoured, Note: noTraces, valid: isBool, invalid: Lost},
-		{
-			Name: "opentelemetry-operation-name", Group: "Opentelemetry", Risk: Medium, Verdict: NotHonoured,
-			Note: noTraces, valid: matches(r.operation, true), invalid: Rejected,
-		},
-		{
-			Name: "opentelemetry-trust-incoming-span", Group: "Opentelemetry", Verdict: NotHonoured,
-			Note: noTraces, valid: isBool, invalid: Lost,
-		},
+		{Name: "enable-opentelemetry", Group: "Opentelemetry", Note: onlyNative, valid: isBool, invalid: Lost},
+		{Name: "opentelemetry-operation-name", Group: "Opentelemetry", Risk: Medium, Note: onlyNative, valid: matches(r.operation, true), invalid: Rejected},
+		{Name: "opentelemetry-trust-incoming-span", Group: "Opentelemetry", Note: onlyNative, valid: isBool, invalid: Lost},
 		{Name: "custom-http-errors", Group: "CustomHTTPErrors", valid: matches(r.errorCodes, true), invalid: Rejected},
 		{Name: "default-backend", Group: "DefaultBackend", valid: isServiceName, invalid: Rejected},
 		{Name: "disable-proxy-intercept-errors", Group: "DisableProxyInterceptErrors", valid: isBool, invalid: Lost},
