@@ -5,45 +5,46 @@ import (
 )
 
 const (
-	// small is a buffer for heads and what comes with them, large one for more of a body.
-	small = 16 << 10
-	large = 64 << 10
-	// kept bounds the buffers of a size that a loop keeps.
-	kept = 256
+	// small is a buffer for heads and what comes with them, large one for more of a body: two copies of that much at once cost less
+	// than moving it within the kernel (splice) or by smaller pieces. medium is for heads that are longer than small.
+	small  = 16 << 10
+	medium = 64 << 10
+	large  = 256 << 10
+	// keptSmall and keptLarge bound the buffers of a size that a loop keeps.
+	keptSmall = 256
+	keptLarge = 32
 )
 
 // Buffers are those that the connections of one loop take turns with. An idle connection has none.
 type Buffers struct{ small, large [][]byte }
 
+// take returns a buffer of a size: small and large ones are mostly there already.
 func (b *Buffers) take(size int) []byte {
-	list := &b.small
-	if size > small {
-		list = &b.large
-	}
-	if n := len(*list); n > 0 && size <= large {
-		buf := (*list)[n-1]
-		*list = (*list)[:n-1]
-		return buf
-	}
-	switch {
-	case size <= small:
-		return make([]byte, small)
-	case size <= large:
-		return make([]byte, large)
+	switch size {
+	case small:
+		return reuse(&b.small, size)
+	case large:
+		return reuse(&b.large, size)
 	}
 	return make([]byte, size)
 }
 
+func reuse(list *[][]byte, size int) []byte {
+	n := len(*list)
+	if n == 0 {
+		return make([]byte, size)
+	}
+	buf := (*list)[n-1]
+	*list = (*list)[:n-1]
+	return buf
+}
+
 func (b *Buffers) give(buf []byte) {
-	switch cap(buf) {
-	case small:
-		if len(b.small) < kept {
-			b.small = append(b.small, buf[:small])
-		}
-	case large:
-		if len(b.large) < kept {
-			b.large = append(b.large, buf[:large])
-		}
+	switch {
+	case cap(buf) == small && len(b.small) < keptSmall:
+		b.small = append(b.small, buf[:small])
+	case cap(buf) == large && len(b.large) < keptLarge:
+		b.large = append(b.large, buf[:large])
 	}
 }
 
@@ -69,7 +70,7 @@ func (r *reader) more(limit int) error {
 		if r.w >= limit {
 			return Error{431, "a head that is too long"}
 		}
-		bigger := r.buffers.take(min(max(2*len(r.buf), large), max(limit, large)))
+		bigger := r.buffers.take(max(2*len(r.buf), medium))
 		copy(bigger, r.buf[:r.w])
 		r.buffers.give(r.buf)
 		r.buf = bigger

@@ -5,7 +5,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/switchyard-net/switchyard/internal/ingress/http1"
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
 )
 
@@ -67,36 +66,11 @@ func (e *exchange) copy(u *upstream) error {
 		if err != nil || u.Ended() {
 			return nil
 		}
-		if u.Buffered() {
-			continue
-		}
-		if done, err := e.splice(u, paced); done || err != nil {
-			return err
-		}
-		if e.stream.Flush() != nil {
+		if !u.Buffered() && e.stream.Flush() != nil {
 			e.record.broken = true
 		}
 	}
 	return nil
-}
-
-// splicer is a message.Stream that takes large bodies without our having to touch them.
-type splicer interface {
-	Splice(from *http1.Client) (moved int64, source, sink error)
-}
-
-// splice moves the rest of the body within the kernel, if that can be done, which it says. Its error is the endpoint's.
-func (e *exchange) splice(u *upstream, paced bool) (bool, error) {
-	s, ok := e.stream.(splicer)
-	if !ok || paced {
-		return false, nil
-	}
-	moved, source, sink := s.Splice(u.Client)
-	e.record.sent += moved
-	if sink != nil {
-		e.record.broken = true
-	}
-	return moved > 0 || sink != nil, source
 }
 
 // pace sends a piece as fast as the client may have it.

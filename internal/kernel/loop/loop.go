@@ -60,7 +60,6 @@ type Loop struct {
 	turn    []*Task // running in this one
 	idle    []*Task // coroutines without work
 	live    taskList
-	pipes   []pipe // empty ones
 	stopped bool
 	yielded time.Duration // when other goroutines had their turn last
 }
@@ -200,9 +199,6 @@ func (l *Loop) cut() {
 func (l *Loop) close() {
 	for _, t := range l.idle {
 		t.stop()
-	}
-	for _, p := range l.pipes {
-		p.close()
 	}
 	l.mu.Lock()
 	l.ended, l.posted = true, nil
