@@ -168,8 +168,9 @@ func everywhere(s string) *route.Table {
 		},
 	}
 	main := &route.Backend{ID: 1, Key: route.Key{Service: model.Ref{Namespace: "shop", Name: "web"}, Name: s}, Upstream: &set.Upstream}
+	path := "/p" + regexp.QuoteMeta(strings.ToValidUTF8(s, "?"))
 	l := &route.Location{
-		Path: "/p" + regexp.QuoteMeta(s), Match: route.MatchPattern, Ingress: model.Ref{Namespace: "shop", Name: "web"}, Backend: main, Settings: set, Number: 1,
+		Path: path, Pattern: regexp.MustCompile("(?i)^" + path), Match: route.MatchPattern, Ingress: model.Ref{Namespace: "shop", Name: "web"}, Backend: main, Settings: set, Number: 1,
 		Users: &route.Users{"user" + s: "hash"},
 	}
 	table := &route.Table{

@@ -58,7 +58,7 @@ func matching(l *route.Location) []arg {
 	case route.MatchExact, route.MatchSlash:
 		return []arg{key("="), plain(l.Path)}
 	case route.MatchPattern:
-		return []arg{key("~*"), plain("^" + l.Path)}
+		return []arg{key("~"), plain(l.Pattern.String())}
 	}
 	return []arg{plain(l.Path)}
 }
