@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coredns/coredns/plugin/metrics"
 	"github.com/coredns/coredns/plugin/pkg/transport"
 
 	"github.com/switchyard-net/switchyard/internal/dns/fastpath"
@@ -66,10 +67,10 @@ func (s *Server) awaitBegun() {
 func (s *Server) stop() {
 	s.awaitBegun()
 	s.mu.Lock()
-	instance, listeners := s.instance, s.listeners
+	instance, in, listeners := s.instance, s.input, s.listeners
 	s.listeners = map[string]*fastpath.Listener{}
 	s.mu.Unlock() // servers that begin to serve take it
-	errs := instance.ShutdownCallbacks()
+	errs := append(in.forgetMetrics(), instance.ShutdownCallbacks()...)
 	for _, l := range listeners {
 		errs = append(errs, closeListener(l))
 	}
@@ -78,6 +79,19 @@ func (s *Server) stop() {
 	if err := errors.Join(errs...); err != nil {
 		s.deps.Log.Error("stopping DNS", "error", fmt.Errorf("%s: %w", transport.DNS, err))
 	}
+}
+
+// forgetMetrics has plugin prometheus end as before a restart: at a mere end it remembers its address as one that is listened on,
+// and the next server of the process does not listen there.
+func (in *input) forgetMetrics() (errs []error) {
+	for _, block := range in.configs {
+		for _, config := range block {
+			if m, ok := config.Handler("prometheus").(*metrics.Metrics); ok {
+				errs = append(errs, m.OnRestart())
+			}
+		}
+	}
+	return errs
 }
 
 func closeListener(l *fastpath.Listener) error {
