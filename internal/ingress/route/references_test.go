@@ -14,8 +14,12 @@ func TestReferences(t *testing.T) {
 	ing := &model.Ingress{
 		Ref: ref("i"), TLS: []model.IngressTLS{{Secret: "tls"}, {Secret: "tls"}, {}},
 		Annotations: model.Annotations{
-			{Name: "auth-proxy-set-headers", Value: "headers"}, {Name: "auth-secret", Value: "other/users"}, {Name: "auth-tls-secret", Value: "default/ca"},
-			{Name: "auth-type", Value: "basic"}, {Name: "custom-headers", Value: "other/headers"}, {Name: "proxy-ssl-secret", Value: "default/tls"},
+			{Name: "auth-proxy-set-headers", Value: "headers"},
+			{Name: "auth-secret", Value: "other/users"},
+			{Name: "auth-tls-secret", Value: "default/ca"},
+			{Name: "auth-type", Value: "basic"},
+			{Name: "custom-headers", Value: "other/headers"},
+			{Name: "proxy-ssl-secret", Value: "default/tls"},
 		},
 	}
 	b := New(Config{ConfigMap: ref("config")})
