@@ -8,12 +8,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/switchyard-net/switchyard/bench/apiserver"
 )
 
 const (
@@ -86,38 +87,7 @@ func create(ctx context.Context, client kubernetes.Interface, n int) error {
 func createOne(ctx context.Context, client kubernetes.Interface, namespace, name string, spec corev1.ServiceSpec, addresses []netip.Addr) error {
 	spec.Ports = []corev1.ServicePort{{Name: "http", Port: 80, Protocol: corev1.ProtocolTCP}}
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
-	err := insist(func() error {
-		_, err := client.CoreV1().Services(namespace).Create(ctx, service, metav1.CreateOptions{})
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("create Service %s: %w", name, err)
-	}
-	slice := endpointSlice(name, addresses)
-	err = insist(func() error {
-		_, err := client.DiscoveryV1().EndpointSlices(namespace).Create(ctx, slice, metav1.CreateOptions{})
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("create EndpointSlice %s: %w", slice.Name, err)
-	}
-	return nil
-}
-
-// insist tries again to create an object when the API server, on a busy machine, did not answer in time: it may have
-// created it all the same.
-func insist(create func() error) error {
-	const tries = 5
-	err := create()
-	for range tries - 1 {
-		if !apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err) {
-			return err
-		}
-		if err = create(); apierrors.IsAlreadyExists(err) {
-			return nil
-		}
-	}
-	return err
+	return apiserver.CreateService(ctx, client, namespace, service, endpointSlice(name, addresses))
 }
 
 // endpointSlice returns the only slice of a Service.
