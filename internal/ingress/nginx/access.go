@@ -3,6 +3,7 @@ package nginx
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -246,9 +247,9 @@ func originPattern(o settings.Origin) string {
 	if o.Any {
 		return "~."
 	}
-	escaped := quoteMeta(o.Host)
+	escaped := regexp.QuoteMeta(o.Host)
 	if o.Wildcard {
 		escaped = `[A-Za-z0-9-]+\.` + escaped
 	}
-	return "~*^" + quoteMeta(o.Scheme+"://") + escaped + "$"
+	return "~*^" + regexp.QuoteMeta(o.Scheme+"://") + escaped + "$"
 }

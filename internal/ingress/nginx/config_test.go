@@ -62,14 +62,7 @@ func TestStringsArriveAsTheyAre(t *testing.T) {
 
 // TestNginxTakesWhatIsRendered has nginx read a configuration with each string in all places.
 func TestNginxTakesWhatIsRendered(t *testing.T) {
-	home, err := nginxd.OpenHome(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := nginxd.New(nginxd.Config{Home: home}, slog.New(slog.NewTextHandler(t.Output(), nil)), io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
+	home, server := openNginx(t)
 	entry := Entry{Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, HTTPPort: 18080, Dir: home.Current(), Run: home.Run(), User: home.User(), Modules: home.Modules()}
 	for n, s := range nasty {
 		files, problems := Render(Input{Entry: entry, Table: everywhere(s)})
@@ -87,8 +80,8 @@ func TestNginxTakesWhatIsRendered(t *testing.T) {
 	}
 }
 
-// startNginx runs an nginx with these directives in its http block, and returns what asks its socket RUN/test.sock.
-func startNginx(t *testing.T, http []directive) (ask func(path string) (string, error)) {
+// openNginx returns an nginx that does not run, and its directory.
+func openNginx(t *testing.T) (*nginxd.Home, *nginxd.Server) {
 	t.Helper()
 	home, err := nginxd.OpenHome(t.TempDir())
 	if err != nil {
@@ -98,6 +91,13 @@ func startNginx(t *testing.T, http []directive) (ask func(path string) (string, 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return home, server
+}
+
+// startNginx runs an nginx with these directives in its http block, and returns what asks its socket RUN/test.sock.
+func startNginx(t *testing.T, http []directive) (ask func(path string) (string, error)) {
+	t.Helper()
+	home, server := openNginx(t)
 	r := &renderer{in: Input{Entry: Entry{Run: home.Run(), Dir: home.Current(), User: home.User(), Workers: 1}}}
 	var b strings.Builder
 	write(&b, append(r.top(), block("http", nil, append(http, d("access_log", key("off")))...)), 0)

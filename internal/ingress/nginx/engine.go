@@ -69,7 +69,7 @@ func Open(o Options, log *slog.Logger) (*Engine, error) {
 	if len(o.Entry.Resolvers) == 0 {
 		o.Entry.Resolvers = hostResolvers(log)
 	}
-	return New(o.Config, Deps{Server: server, Home: home, Log: log}), nil
+	return New(o.Config, Deps{Server: server, Home: home}), nil
 }
 
 // hostResolvers returns the name servers of this machine, or of this pod.
@@ -95,7 +95,6 @@ const maxRefused = 20
 type Deps struct {
 	Server *nginxd.Server
 	Home   *nginxd.Home
-	Log    *slog.Logger
 }
 
 // Engine has nginx carry the requests. It implements the engine of package ingress.

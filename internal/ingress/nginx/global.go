@@ -1,9 +1,8 @@
 package nginx
 
 import (
-	"fmt"
 	"net/netip"
-	"strings"
+	"regexp"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/settings"
 )
@@ -153,7 +152,7 @@ func (r *renderer) variables() []directive {
 		mapping("$request_uri", "$switchyard_stripped_uri", d("default", key("$request_uri")), d(`"~^(?<switchyard_bare>.*)/$"`, key("$switchyard_bare"))),
 		mapping(`"$switchyard_scheme:$uri"`, "$switchyard_to_tls", r.toTLS(g.NoTLSRedirect)...),
 	}
-	if hsts := hstsValue(g.HSTS); hsts != "" {
+	if hsts := g.HSTS.Value(); hsts != "" {
 		list = append(list, mapping("$switchyard_scheme", "$switchyard_hsts", d("https", literal(hsts)), d("default", plain(""))))
 	}
 	return list
@@ -188,23 +187,7 @@ func forwardedFor(c *settings.RealIP) directive {
 func (r *renderer) toTLS(except []string) []directive {
 	inner := []directive{d("default", plain(""))}
 	for _, path := range except {
-		inner = append(inner, d(string(plain("~^http:"+quoteMeta(path))), plain("")))
+		inner = append(inner, d(string(plain("~^http:"+regexp.QuoteMeta(path))), plain("")))
 	}
 	return append(inner, d(`"~^http:"`, number(1)))
-}
-
-// hstsValue returns the value of Strict-Transport-Security (RFC 6797); "": none.
-func hstsValue(h settings.HSTS) string {
-	if !h.On {
-		return ""
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "max-age=%d", h.MaxAge)
-	if h.SubDomains {
-		b.WriteString("; includeSubDomains")
-	}
-	if h.Preload {
-		b.WriteString("; preload")
-	}
-	return b.String()
 }

@@ -1,8 +1,6 @@
 package nginx
 
 import (
-	"io"
-	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"testing"
@@ -10,7 +8,6 @@ import (
 
 	"github.com/switchyard-net/switchyard/internal/ingress/manifest"
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
-	"github.com/switchyard-net/switchyard/internal/kernel/nginxd"
 	"github.com/switchyard-net/switchyard/internal/model"
 )
 
@@ -20,14 +17,7 @@ func TestNginxTakesGoldenTables(t *testing.T) {
 	if err != nil || len(manifests) == 0 {
 		t.Fatalf("no manifests: %v", err)
 	}
-	home, err := nginxd.OpenHome(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := nginxd.New(nginxd.Config{Home: home}, slog.New(slog.NewTextHandler(t.Output(), nil)), io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
+	home, server := openNginx(t)
 	entry := Entry{
 		Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, HTTPPort: 18080, HTTPSPort: 18443, Dir: home.Current(), Run: home.Run(), User: home.User(),
 		Modules: home.Modules(), Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")},

@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 
@@ -310,7 +311,7 @@ func (r *renderer) mirror(l *route.Location) []directive {
 	host, hostErr := template(m.Host, l, nil)
 	switch {
 	case err != nil || hostErr != nil:
-		r.problem(l.Ingress, "mirror-target", fmt.Sprintf("%v; nothing is mirrored", firstError(err, hostErr)))
+		r.problem(l.Ingress, "mirror-target", fmt.Sprintf("%v; nothing is mirrored", cmp.Or(err, hostErr)))
 		return nil
 	case len(r.in.Entry.Resolvers) == 0 && !addressed(m.Target):
 		r.problem(l.Ingress, "mirror-target", "nginx needs a name server to find its host; /etc/resolv.conf names none. Nothing is mirrored")
@@ -320,11 +321,4 @@ func (r *renderer) mirror(l *route.Location) []directive {
 	r.inner = append(r.inner, block("location", []arg{key("="), key(at)},
 		d("internal"), d("proxy_set_header", key("Host"), host), d("set", key("$switchyard_mirror"), target), d("proxy_pass", key("$switchyard_mirror"))))
 	return []directive{d("mirror", key(at)), d("mirror_request_body", onOff(m.Body))}
-}
-
-func firstError(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }

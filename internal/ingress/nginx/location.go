@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/route"
 	"github.com/switchyard-net/switchyard/internal/ingress/settings"
@@ -146,7 +146,7 @@ func (r *renderer) rewrite(l *route.Location) []directive {
 	}
 	pattern := "(?i)" + l.Path
 	if l.Match != route.MatchPattern {
-		pattern = "(?i)" + quoteMeta(l.Path)
+		pattern = "(?i)" + regexp.QuoteMeta(l.Path)
 	}
 	to, err := template(s.Target, l, nil)
 	if err != nil {
@@ -154,18 +154,6 @@ func (r *renderer) rewrite(l *route.Location) []directive {
 		return unavailable()
 	}
 	return []directive{d("rewrite", plain(pattern), to, key("break"))}
-}
-
-// quoteMeta returns a pattern that matches s alone.
-func quoteMeta(s string) string {
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if strings.IndexByte(`\.+*?()|[]{}^$#-`, c) >= 0 {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(c)
-	}
-	return b.String()
 }
 
 // bodies renders limits and buffers of bodies, timeouts and further tries.

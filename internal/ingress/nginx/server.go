@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -144,7 +145,7 @@ func (r *renderer) serverNames(h *route.Host) []arg {
 	names := []arg{plain("_")}
 	switch suffix, wildcard := strings.CutPrefix(h.Name, "*."); {
 	case wildcard:
-		names = []arg{plain(`~^[^.]+\.` + quoteMeta(suffix) + "$")}
+		names = []arg{plain(`~^[^.]+\.` + regexp.QuoteMeta(suffix) + "$")}
 	case h.Name != "":
 		names = []arg{plain(h.Name)}
 	}

@@ -20,7 +20,7 @@ type Entry struct {
 	addFields []edit   // of every response
 	setFields []edit   // of every request to a backend
 	hidden    [][]byte // fields of backends' responses
-	hsts      []byte   // nil: not sent
+	hsts      []byte   // empty: not sent
 }
 
 // Ports are the listening ports that clients know as 80 and 443: redirects do not name them.
@@ -51,7 +51,7 @@ func NewState(transport http.RoundTripper) *State {
 
 // NewEntry prepares the settings of the entry as a whole.
 func NewEntry(global *settings.Global, state *State, ports Ports) *Entry {
-	e := &Entry{global: global, state: state, ports: ports, believe: newBelieve(&global.RealIP), hsts: hstsValue(&global.HSTS)}
+	e := &Entry{global: global, state: state, ports: ports, believe: newBelieve(&global.RealIP), hsts: []byte(global.HSTS.Value())}
 	e.block = e.blocks()
 	e.addFields = compilable(global.AddHeaders)
 	e.setFields = compilable(global.SetHeaders)

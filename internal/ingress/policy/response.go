@@ -2,11 +2,9 @@ package policy
 
 import (
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/switchyard-net/switchyard/internal/ingress/message"
-	"github.com/switchyard-net/switchyard/internal/ingress/settings"
 )
 
 // responseEdits compiles what changes in responses.
@@ -16,7 +14,7 @@ func (c *compiler) responseEdits() {
 	}
 	c.proxyRedirect()
 	c.cookieRewrites()
-	if c.entry.hsts != nil && c.host.HasTLS {
+	if len(c.entry.hsts) > 0 && c.host.HasTLS {
 		c.lightResponses++
 		c.response = append(c.response, c.entry.secure)
 	}
@@ -49,21 +47,6 @@ func (e *Entry) secure(x *Exchange, r *message.Response) {
 	if x.Request.TLS != nil {
 		setField(&r.Header, hstsName, e.hsts)
 	}
-}
-
-// hstsValue returns the value of the field; nil: it is not sent.
-func hstsValue(h *settings.HSTS) []byte {
-	if !h.On {
-		return nil
-	}
-	value := "max-age=" + strconv.Itoa(h.MaxAge)
-	if h.SubDomains {
-		value += "; includeSubDomains"
-	}
-	if h.Preload {
-		value += "; preload"
-	}
-	return []byte(value)
 }
 
 // authCookies adds the cookies of the authentication server.

@@ -3,6 +3,7 @@ package settings
 import (
 	"net/netip"
 	"regexp"
+	"strconv"
 	"time"
 )
 
@@ -62,6 +63,21 @@ type HSTS struct {
 	On                  bool
 	MaxAge              int // seconds
 	SubDomains, Preload bool
+}
+
+// Value returns the value of the field; "": it is not sent.
+func (h *HSTS) Value() string {
+	if !h.On {
+		return ""
+	}
+	value := "max-age=" + strconv.Itoa(h.MaxAge)
+	if h.SubDomains {
+		value += "; includeSubDomains"
+	}
+	if h.Preload {
+		value += "; preload"
+	}
+	return value
 }
 
 // Client bounds what clients may do on a connection.
